@@ -15,17 +15,29 @@ const FIRST_CAPACITY = 4096;
 /** The ring keeps this many records; older ones are overwritten. */
 export const LOG_CAPACITY = 2 ** 20;
 
+/** A record keeps CPU number and context in one word: cpu + CPU_LIMIT * flags. */
+export const CPU_LIMIT = 2 ** 13;
+/** Context flags: what ftrace shows as `dNhs` and a digit. */
+export const FLAG_IRQS_OFF = 1;
+export const FLAG_NEED_RESCHED = 2;
+export const FLAG_HARDIRQ = 4;
+export const FLAG_SOFTIRQ = 8;
+/** From here on eight bits of preemption depth. */
+export const FLAG_PREEMPT_SHIFT = 4;
+
 /** One record, decoded. */
 export interface EventRecord {
   readonly seq: number;
   readonly ns: number;
   readonly cpu: number;
+  /** Context: FLAG_* bits and the depth of preempt_disable(). */
+  readonly flags: number;
   /** Thread id (pid) that was current. */
   readonly task: number;
   /** Event kind: the id of a trace event (kernel/trace). */
   readonly kind: number;
   readonly args: readonly number[];
-  /** Interned name of the function that caused the event, 0 when it was not captured. */
+  /** Number of the call site that caused the event, 0 when it was not captured; see Machine.captureSite. */
   readonly site: number;
 }
 
@@ -34,7 +46,7 @@ export class EventLog {
   recording = true;
   private capacity = FIRST_CAPACITY;
   private ns = new Float64Array(FIRST_CAPACITY);
-  private head = new Uint32Array(FIRST_CAPACITY * 4); // cpu, task, kind, site
+  private head = new Uint32Array(FIRST_CAPACITY * 4); // cpu and flags, task, kind, site
   private args = new Float64Array(FIRST_CAPACITY * EVENT_ARGS);
   /** Number of the newest record kept, and of the oldest. */
   last = 0;
@@ -62,7 +74,7 @@ export class EventLog {
   write(
     seq: number,
     ns: number,
-    cpu: number,
+    where: number,
     task: number,
     kind: number,
     site: number,
@@ -81,7 +93,7 @@ export class EventLog {
     const slot = seq % this.capacity;
     this.ns[slot] = ns;
     const at = slot * 4;
-    this.head[at] = cpu;
+    this.head[at] = where;
     this.head[at + 1] = task;
     this.head[at + 2] = kind;
     this.head[at + 3] = site;
@@ -124,7 +136,8 @@ export class EventLog {
     return {
       seq,
       ns: this.ns[slot],
-      cpu: this.head[at],
+      cpu: this.head[at] % CPU_LIMIT,
+      flags: Math.floor(this.head[at] / CPU_LIMIT),
       task: this.head[at + 1],
       kind: this.head[at + 2],
       site: this.head[at + 3],

@@ -18,7 +18,15 @@ import { IPI_NS, POINT_NS, STALL_NS } from "./cost.ts";
 import { Cpu, VECTOR_TIMER } from "./cpu.ts";
 import { type Coroutine, HALT, SLEEP } from "./effects.ts";
 import { StateHash } from "./hash.ts";
-import { EventLog } from "./log.ts";
+import {
+  CPU_LIMIT,
+  EventLog,
+  FLAG_HARDIRQ,
+  FLAG_IRQS_OFF,
+  FLAG_NEED_RESCHED,
+  FLAG_PREEMPT_SHIFT,
+  FLAG_SOFTIRQ,
+} from "./log.ts";
 import type { SiteObject } from "./points.ts";
 import { Ram } from "./ram.ts";
 
@@ -51,8 +59,18 @@ export interface Vectors {
 const MAX_BUDGET = 1_000_000;
 
 /** preempt_count field masks, as in include/linux/preempt.h. */
+const PREEMPT_MASK = 0xff;
 const SOFTIRQ_MASK = 0xff00;
+const SOFTIRQ_OFFSET = 0x100;
 const HARDIRQ_MASK = 0xf0000;
+
+/** What stands in a record beside the CPU's number: the context in which the event happened. */
+function contextFlags(cpu: Cpu): number {
+  const count = cpu.preempt_count;
+  return (cpu.irqsOn ? 0 : FLAG_IRQS_OFF) | (cpu.need_resched ? FLAG_NEED_RESCHED : 0) |
+    ((count & HARDIRQ_MASK) !== 0 ? FLAG_HARDIRQ : 0) | ((count & SOFTIRQ_OFFSET) !== 0 ? FLAG_SOFTIRQ : 0) |
+    ((count & PREEMPT_MASK) << FLAG_PREEMPT_SHIFT);
+}
 
 export class Machine {
   readonly hash: StateHash = new StateHash();
@@ -79,8 +97,10 @@ export class Machine {
   private pointLimit = Infinity;
   private breakAt = Infinity;
   private stopReason: StopReason | null = null;
-  /** Captures the calling function's name with each recorded event: for humans, slow, never part of the hash. */
-  captureSite: (() => number) | null = null;
+  /** Captures the caller of a recorded event of `kind`: for humans, slow, never part of hash, digest or intern table. */
+  captureSite: ((kind: number) => number) | null = null;
+  /** Name of the function behind a number that `captureSite` gave. */
+  siteName: (site: number) => string = () => "";
 
   constructor(ramBytes: number, nrCpus: number, schedule: Schedule) {
     this.ram = new Ram(ramBytes, this.hash);
@@ -265,8 +285,9 @@ export class Machine {
       (a | 0) ^ Math.imul(b | 0, 31) ^ Math.imul(c | 0, 961),
     );
     if (this.log.recording) {
-      const site = this.captureSite === null ? 0 : this.captureSite();
-      this.log.write(seq, ns, cpu.id, cpu.current.pid, kind, site, a, b, c, d, e, f, g, h);
+      const site = this.captureSite === null ? 0 : this.captureSite(kind);
+      const where = cpu.id + CPU_LIMIT * contextFlags(cpu);
+      this.log.write(seq, ns, where, cpu.current.pid, kind, site, a, b, c, d, e, f, g, h);
     }
     if (seq >= this.breakAt) this.requestStop("break");
   }

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * WARN, BUG, oops and panic. Mirrors include/asm-generic/bug.h, kernel/panic.c and the x86 oops path (v5.7).
+ *
+ * WARN reports and goes on. BUG and a fault unwind the context they happen in: a task is killed, an interrupt handler
+ * takes the machine down. Panic stops the machine.
+ *
+ * @module
+ */
+
+import { formatAddr } from "./machine/addr.ts";
+import type { Kernel } from "./kernel.ts";
+import { in_interrupt } from "./preempt.ts";
+import {
+  dumpStackLines,
+  KERN_ALERT,
+  KERN_EMERG,
+  KERN_WARNING,
+  printk,
+  report,
+  UTS_RELEASE,
+} from "./printk.ts";
+import { callTrace } from "./stacktrace.ts";
+import { KERNEL_STATIC, type StaticKey } from "./static.ts";
+
+/** Thrown to unwind a context of the emulated kernel after an oops; the engine hands it to the fault vector. */
+export class KernelOops extends Error {
+  override readonly name: string = "KernelOops";
+}
+
+/** Places that have warned once, by key. */
+const warned = KERNEL_STATIC("__warned", () => new Set<string>());
+/** Set by panic(): the machine does not run any more. */
+export const panicked: ReturnType<typeof KERNEL_STATIC<string | null>> = KERNEL_STATIC<string | null>(
+  "panic_on_oops",
+  () => null,
+);
+
+export const statics: readonly StaticKey[] = [warned, panicked];
+
+/**
+ * Reports a broken expectation with the call trace and goes on. Returns `condition`.
+ *
+ * Context: any.
+ *
+ * @mirrors include/asm-generic/bug.h:WARN_ON
+ */
+export function WARN_ON(k: Kernel, condition: boolean): boolean {
+  if (condition) warn(k, "");
+  return condition;
+}
+
+/**
+ * WARN_ON() that reports the first time only; `where` names the place (one function may have several).
+ *
+ * @mirrors include/asm-generic/bug.h:WARN_ON_ONCE
+ */
+export function WARN_ON_ONCE(k: Kernel, condition: boolean, where = ""): boolean {
+  return WARN_ONCE(k, condition, "", where);
+}
+
+/** @mirrors include/asm-generic/bug.h:WARN */
+export function WARN(k: Kernel, condition: boolean, text: string): boolean {
+  if (condition) warn(k, text);
+  return condition;
+}
+
+/** @mirrors include/asm-generic/bug.h:WARN_ONCE */
+export function WARN_ONCE(k: Kernel, condition: boolean, text: string, where = ""): boolean {
+  if (!condition) return false;
+  const key = `${callTrace()[0] ?? ""}:${where}`;
+  if (warned(k).has(key)) return true;
+  warned(k).add(key);
+  warn(k, text);
+  return true;
+}
+
+/** Whether this is the first time that `where` asks; the _once forms of printing. @invented `static bool __warned` */
+export function firstTime(k: Kernel, where: string): boolean {
+  if (warned(k).has(where)) return false;
+  warned(k).add(where);
+  return true;
+}
+
+function warn(k: Kernel, text: string): void {
+  const at = callTrace()[0] ?? "?";
+  const title = `WARNING: CPU: ${k.cpu.id} PID: ${k.cpu.current.pid} at ${at}`;
+  report(k, KERN_WARNING, title, [
+    "------------[ cut here ]------------",
+    ...(text === "" ? [] : [text]),
+    title,
+    "Modules linked in:",
+    ...dumpStackLines(k),
+    "---[ end trace 0000000000000000 ]---",
+  ]);
+}
+
+/**
+ * Stops the current context: the kernel cannot go on here.
+ *
+ * @mirrors include/asm-generic/bug.h:BUG
+ */
+export function BUG(k: Kernel, text = ""): never {
+  const at = callTrace()[0] ?? "?";
+  const title = `kernel BUG at ${at}!`;
+  report(k, KERN_EMERG, title, [
+    "------------[ cut here ]------------",
+    ...(text === "" ? [] : [text]),
+    title,
+    "invalid opcode: 0000 [#1]",
+    ...dumpStackLines(k),
+    "---[ end trace 0000000000000000 ]---",
+  ]);
+  throw new KernelOops(title);
+}
+
+/** @mirrors include/asm-generic/bug.h:BUG_ON */
+export function BUG_ON(k: Kernel, condition: boolean): void {
+  if (condition) BUG(k);
+}
+
+/**
+ * Stops the machine. Nothing runs afterwards.
+ *
+ * @mirrors kernel/panic.c:panic
+ */
+export function panic(k: Kernel, text: string): never {
+  const title = `Kernel panic - not syncing: ${text}`;
+  report(k, KERN_EMERG, title, [title, ...dumpStackLines(k), `---[ end ${title} ]---`]);
+  panicked.set(k, text);
+  for (const cpu of k.cpus) cpu.online = false;
+  k.requestStop("stop");
+  throw new KernelOops(title);
+}
+
+/**
+ * A kernel access to an address that is not mapped: an oops.
+ *
+ * @mirrors arch/x86/mm/fault.c:no_context
+ */
+export function page_fault_oops(k: Kernel, addr: number, write: boolean): never {
+  const canonical = addr < 2 ** 48;
+  const what = write ? "write" : "read";
+  const title = addr < 4096
+    ? `BUG: kernel NULL pointer dereference, address: ${formatAddr(addr)}`
+    : canonical
+    ? `BUG: unable to handle page fault for address: ${formatAddr(addr)}`
+    : `general protection fault, probably for non-canonical address 0x${formatAddr(addr)}: 0000 [#1]`;
+  report(k, KERN_ALERT, title, [
+    title,
+    ...(canonical
+      ? [
+        `#PF: supervisor ${what} access in kernel mode`,
+        `#PF: error_code(0x${(write ? 2 : 0).toString(16).padStart(4, "0")}) - not-present page`,
+        "Oops: 0000 [#1]",
+      ]
+      : []),
+    ...dumpStackLines(k),
+    "---[ end trace 0000000000000000 ]---",
+  ]);
+  if (in_interrupt(k)) printk(k, KERN_EMERG, `${UTS_RELEASE}: oops in interrupt`);
+  throw new KernelOops(title);
+}

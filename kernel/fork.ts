@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Birth of tasks. Mirrors the kernel-thread part of kernel/fork.c and kernel/pid.c (v5.7).
+ *
+ * A task takes a real task_struct and a real stack from the allocators. Pids count up and are not reused.
+ *
+ * @module
+ */
+
+import { NULL } from "./machine/addr.ts";
+import type { VirtAddr } from "./machine/brand.ts";
+import type { MaySleep } from "./machine/effects.ts";
+import { assert } from "./machine/assert.ts";
+import { ENOMEM } from "./errno.ts";
+import { do_exit } from "./exit.ts";
+import type { Kernel } from "./kernel.ts";
+import { current, schedule_tail, wake_up_new_task } from "./sched/core.ts";
+import { fair_sched_class } from "./sched/fair.ts";
+import { PF_KTHREAD, TASK_NEW, task_struct } from "./sched/sched.ts";
+import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "./static.ts";
+import { trace_sched_process_fork } from "./trace/events/sched.ts";
+
+/** Bytes of a kernel stack on x86-64. */
+export const THREAD_SIZE = 16384;
+
+const last_pid = KERNEL_STATIC<number>("last_pid", () => 0);
+/** Every task that lives, in order of birth; idle tasks are not in it. @mirrors include/linux/sched/signal.h:for_each_process */
+export const tasklist: KernelStatic<Set<task_struct>> = KERNEL_STATIC(
+  "tasklist",
+  () => new Set<task_struct>(),
+);
+
+export const statics: readonly StaticKey[] = [last_pid, tasklist];
+
+/** What a kernel thread runs. */
+export type ThreadFunction = (k: Kernel) => MaySleep<void>;
+
+function* ret_from_fork(k: Kernel, fn: ThreadFunction): MaySleep<void> {
+  yield* schedule_tail(k);
+  yield* fn(k);
+  yield* do_exit(k, 0);
+}
+
+/**
+ * Makes a task that runs `fn` and is not started yet; null without memory.
+ *
+ * Context: process context, may sleep.
+ *
+ * @mirrors kernel/fork.c:copy_process
+ */
+export function* copy_process(k: Kernel, fn: ThreadFunction, comm: string): MaySleep<task_struct | null> {
+  const addr = yield* k.mm.alloc_task_struct(k);
+  const stackAddr = yield* k.mm.alloc_thread_stack(k);
+  if (k.mm.ready && (addr === NULL || stackAddr === NULL)) {
+    if (addr !== NULL) yield* k.mm.free_task_struct(k, addr);
+    if (stackAddr !== NULL) yield* k.mm.free_thread_stack(k, stackAddr);
+    return null;
+  }
+  const pid = last_pid(k) + 1;
+  last_pid.set(k, pid);
+  const p = new task_struct(pid, comm, k.log.intern(comm), fair_sched_class);
+  p.state = TASK_NEW;
+  p.flags |= PF_KTHREAD;
+  p.addr = addr;
+  p.stackAddr = stackAddr;
+  p.cpu = k.cpu.id;
+  p.stack.push(ret_from_fork(k, fn));
+  tasklist(k).add(p);
+  trace_sched_process_fork(k, current(k), p);
+  return p;
+}
+
+/**
+ * Makes and starts a task that runs `fn`. Returns it, or -ENOMEM.
+ *
+ * @mirrors kernel/fork.c:kernel_thread
+ */
+export function* kernel_thread(k: Kernel, fn: ThreadFunction, comm: string): MaySleep<task_struct | number> {
+  const p = yield* copy_process(k, fn, comm);
+  if (p === null) return -ENOMEM;
+  wake_up_new_task(k, p);
+  return p;
+}
+
+/**
+ * Address of `size` bytes on the current task's stack, for an object whose address matters; `offStack()` gives it back.
+ *
+ * @invented C's stack variables have addresses by themselves
+ */
+export function onStack(k: Kernel, size: number): VirtAddr {
+  const p = current(k);
+  assert(p.stackAddr !== NULL, `${p.comm} has no stack in memory`);
+  p.stackUsed += size;
+  assert(p.stackUsed <= THREAD_SIZE / 2, `stack of ${p.comm} is full`);
+  return (p.stackAddr + THREAD_SIZE - p.stackUsed) as VirtAddr;
+}
+
+/** Gives back the last `size` bytes taken with onStack(). @invented see onStack() */
+export function offStack(k: Kernel, size: number): void {
+  current(k).stackUsed -= size;
+}

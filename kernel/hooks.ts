@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Upcalls: what the scheduler, interrupts and workqueues ask of RCU and of memory management.
+ *
+ * Each table is filled at boot with the chosen variant; callers never import a variant. The defaults do nothing, which
+ * makes "a machine without RCU" a legal configuration; what cannot be done without a variant is refused.
+ *
+ * @module
+ */
+
+import { NULL } from "./machine/addr.ts";
+import { assert } from "./machine/assert.ts";
+import type { VirtAddr } from "./machine/brand.ts";
+import { type Atomic, done, doneVoid, type MaySleep } from "./machine/effects.ts";
+import type { Gfp } from "./gfp.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** A callback as call_rcu() takes it: gets the address of the rcu_head. */
+export type rcu_callback_t = (k: Kernel, head: VirtAddr) => Atomic<void>;
+
+/** An RCU flavour. */
+export interface RcuOps {
+  readonly flavour: "none" | "tiny" | "tree";
+  rcu_init(k: Kernel): Atomic<void>;
+  rcu_scheduler_starting(k: Kernel): void;
+  /** End of do_pre_smp / core_initcall: rcu_set_runtime_mode(). */
+  rcu_set_runtime_mode(k: Kernel): MaySleep<void>;
+  rcu_note_context_switch(k: Kernel, preempt: boolean): Atomic<void>;
+  rcu_sched_clock_irq(k: Kernel, user: boolean): Atomic<void>;
+  rcu_softirq_qs(k: Kernel): Atomic<void>;
+  rcu_all_qs(k: Kernel): Atomic<void>;
+  rcu_idle_enter(k: Kernel): Atomic<void>;
+  rcu_idle_exit(k: Kernel): Atomic<void>;
+  rcu_irq_enter(k: Kernel): Atomic<void>;
+  rcu_irq_exit(k: Kernel): Atomic<void>;
+  rcu_user_enter(k: Kernel): Atomic<void>;
+  rcu_user_exit(k: Kernel): Atomic<void>;
+  /** Whether RCU needs this CPU's tick. */
+  rcu_needs_cpu(k: Kernel): boolean;
+  rcu_cpu_starting(k: Kernel, cpu: number): Atomic<void>;
+  /** `func` is a function, or a number below 4096: the offset of the head in an object to be freed with kvfree(). */
+  call_rcu(k: Kernel, head: VirtAddr, func: rcu_callback_t | number): Atomic<void>;
+  synchronize_rcu(k: Kernel): MaySleep<void>;
+  rcu_barrier(k: Kernel): MaySleep<void>;
+  /** Addresses (of or inside objects) that RCU still holds, for leak verdicts: nothing is changed. */
+  pendingAddresses(k: Kernel): Iterable<VirtAddr>;
+  /** Whether any callback is queued or being invoked. */
+  busy(k: Kernel): boolean;
+}
+
+/** The two faces of kvfree_call_rcu(): with a head it never sleeps; with null, `func` is the pointer itself and it may. */
+export interface KvfreeCallRcu {
+  (k: Kernel, head: VirtAddr, func: number): Atomic<void>;
+  (k: Kernel, head: null, func: VirtAddr): MaySleep<void>;
+}
+
+/** kvfree_rcu() at one level of its history. */
+export interface KvfreeOps {
+  kvfree_call_rcu: KvfreeCallRcu;
+  kfree_rcu_scheduler_running(k: Kernel): void;
+  /** Objects that wait in kvfree_rcu's own structures, for leak verdicts. */
+  pendingAddresses(k: Kernel): Iterable<VirtAddr>;
+  /** Its own memory (spare pages, blocks, wrappers), for leak verdicts. */
+  ownAddresses(k: Kernel): Iterable<VirtAddr>;
+  busy(k: Kernel): boolean;
+}
+
+/** Memory management as kernel/ needs it. */
+export interface MmOps {
+  /** Whether the allocators are up. */
+  readonly ready: boolean;
+  /** May be called before the allocators are up: then NULL, and the caller's object is part of the boot image. */
+  kzalloc(k: Kernel, size: number, gfp: Gfp): MaySleep<VirtAddr>;
+  kfree(k: Kernel, addr: VirtAddr): Atomic<void>;
+  alloc_task_struct(k: Kernel): MaySleep<VirtAddr>;
+  free_task_struct(k: Kernel, addr: VirtAddr): Atomic<void>;
+  alloc_thread_stack(k: Kernel): MaySleep<VirtAddr>;
+  free_thread_stack(k: Kernel, addr: VirtAddr): Atomic<void>;
+}
+
+function nothing(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** The machine without RCU. */
+export const NO_RCU: RcuOps = {
+  flavour: "none",
+  rcu_init: nothing,
+  rcu_scheduler_starting: () => {},
+  rcu_set_runtime_mode: nothing,
+  rcu_note_context_switch: nothing,
+  rcu_sched_clock_irq: nothing,
+  rcu_softirq_qs: nothing,
+  rcu_all_qs: nothing,
+  rcu_idle_enter: nothing,
+  rcu_idle_exit: nothing,
+  rcu_irq_enter: nothing,
+  rcu_irq_exit: nothing,
+  rcu_user_enter: nothing,
+  rcu_user_exit: nothing,
+  rcu_needs_cpu: () => false,
+  rcu_cpu_starting: nothing,
+  call_rcu: () => assert(false, "call_rcu() on a machine booted without RCU") as never,
+  synchronize_rcu: () => assert(false, "synchronize_rcu() on a machine booted without RCU") as never,
+  rcu_barrier: () => assert(false, "rcu_barrier() on a machine booted without RCU") as never,
+  pendingAddresses: () => [],
+  busy: () => false,
+};
+
+export const NO_KVFREE: KvfreeOps = {
+  kvfree_call_rcu: () => assert(false, "kvfree_rcu() on a machine booted without RCU") as never,
+  kfree_rcu_scheduler_running: () => {},
+  pendingAddresses: () => [],
+  ownAddresses: () => [],
+  busy: () => false,
+};
+
+/** The machine before mm_init(). */
+export const NO_MM: MmOps = {
+  ready: false,
+  kzalloc: () => done(NULL),
+  kfree: nothing,
+  alloc_task_struct: () => done(NULL),
+  free_task_struct: nothing,
+  alloc_thread_stack: () => done(NULL),
+  free_thread_stack: nothing,
+};

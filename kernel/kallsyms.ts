@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Text addresses: functions whose address is stored in memory (callbacks) get one, in order of first use.
+ *
+ * Mirrors what kernel/kallsyms.c (v5.7) answers: name of an address. Invariant: only `ksym()` assigns addresses, so
+ * looking a symbol up never changes the run.
+ *
+ * @module
+ */
+
+import { formatAddr, TEXT_START } from "./machine/addr.ts";
+import { assert } from "./machine/assert.ts";
+import type { VirtAddr } from "./machine/brand.ts";
+import type { Kernel } from "./kernel.ts";
+import { KERNEL_STATIC, type StaticKey } from "./static.ts";
+
+/** Bytes of text that each function pretends to have. */
+const FUNCTION_BYTES = 0x40;
+
+// deno-lint-ignore ban-types
+type AnyFunction = Function;
+
+class SymbolTable {
+  readonly functions: AnyFunction[] = [];
+  readonly addresses = new Map<AnyFunction, VirtAddr>();
+}
+
+const symbols = KERNEL_STATIC("kallsyms_addresses", () => new SymbolTable());
+
+export const statics: readonly StaticKey[] = [symbols];
+
+/**
+ * The text address of `fn`, assigned at first use.
+ *
+ * @invented C has addresses by itself
+ */
+export function ksym(k: Kernel, fn: AnyFunction): VirtAddr {
+  const table = symbols(k);
+  const known = table.addresses.get(fn);
+  if (known !== undefined) return known;
+  const addr = (TEXT_START + 0x1000 + table.functions.length * FUNCTION_BYTES) as VirtAddr;
+  table.functions.push(fn);
+  table.addresses.set(fn, addr);
+  return addr;
+}
+
+/**
+ * The function at a text address.
+ *
+ * @invented calling through a function pointer
+ */
+export function functionAt(k: Kernel, addr: VirtAddr): AnyFunction {
+  const fn = lookup(k, addr);
+  assert(fn !== undefined, `no function at ${formatAddr(addr)}`);
+  return fn;
+}
+
+/**
+ * Name of the function at `addr` as %ps prints it, or the address when there is none.
+ *
+ * @mirrors kernel/kallsyms.c:kallsyms_lookup
+ */
+export function kallsyms_lookup(k: Kernel, addr: number): string {
+  return lookup(k, addr)?.name ?? "0x" + formatAddr(addr);
+}
+
+function lookup(k: Kernel, addr: number): AnyFunction | undefined {
+  const index = (addr - TEXT_START - 0x1000) / FUNCTION_BYTES;
+  return Number.isInteger(index) ? symbols(k).functions[index] : undefined;
+}

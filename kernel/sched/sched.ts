@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * The scheduler's structures. Mirrors struct task_struct of include/linux/sched.h (the part used here) and
+ * kernel/sched/sched.h (v5.7).
+ *
+ * A task is a thread of the machine: its stack holds the generator of its body and, on top, interrupt and preemption
+ * frames. Runqueues are touched by indivisible code only, so their lock is never seen held and is left out.
+ *
+ * @module
+ */
+
+import { NULL } from "../machine/addr.ts";
+import type { VirtAddr } from "../machine/brand.ts";
+import type { Thread } from "../machine/cpu.ts";
+import type { Coroutine } from "../machine/effects.ts";
+import type { cpumask_t } from "../cpumask.ts";
+import type { Kernel } from "../kernel.ts";
+import { DEFINE_PER_CPU, per_cpu_ptr, type PerCpu, type StaticKey, this_cpu_ptr } from "../static.ts";
+
+export const TASK_RUNNING = 0x0000;
+export const TASK_INTERRUPTIBLE = 0x0001;
+export const TASK_UNINTERRUPTIBLE = 0x0002;
+export const __TASK_STOPPED = 0x0004;
+export const EXIT_DEAD = 0x0010;
+export const EXIT_ZOMBIE = 0x0020;
+export const TASK_PARKED = 0x0040;
+export const TASK_DEAD = 0x0080;
+export const TASK_WAKEKILL = 0x0100;
+export const TASK_NOLOAD = 0x0400;
+export const TASK_NEW = 0x0800;
+export const TASK_NORMAL = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE;
+export const TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD;
+export const TASK_KILLABLE = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE;
+
+export const PF_IDLE = 0x00000002;
+export const PF_EXITING = 0x00000004;
+export const PF_WQ_WORKER = 0x00000020;
+export const PF_MEMALLOC = 0x00000800;
+export const PF_KTHREAD = 0x00200000;
+export const PF_NO_SETAFFINITY = 0x04000000;
+export const PF_MEMALLOC_NOIO = 0x00080000;
+export const PF_MEMALLOC_NOFS = 0x00040000;
+
+export const SCHED_NORMAL = 0;
+export const SCHED_FIFO = 1;
+
+export const MAX_RT_PRIO = 100;
+export const DEFAULT_PRIO = 120;
+export const MAX_PRIO = 140;
+
+export const DEQUEUE_SLEEP = 0x01;
+export const ENQUEUE_WAKEUP = 0x01;
+
+/** What CFS keeps about a task. */
+export class sched_entity {
+  weight = 1024;
+  vruntime = 0; // ns, weighted
+  exec_start = 0; // ns
+  sum_exec_runtime = 0; // ns
+  prev_sum_exec_runtime = 0; // ns, when last picked
+  on_rq = false;
+}
+
+/** What a scheduling class can do; the table that core.ts calls through. */
+export interface sched_class {
+  readonly name: "stop" | "rt" | "fair" | "idle";
+  enqueue_task(k: Kernel, rq: rq, p: task_struct, flags: number): void;
+  dequeue_task(k: Kernel, rq: rq, p: task_struct, flags: number): void;
+  check_preempt_curr(k: Kernel, rq: rq, p: task_struct): void;
+  /** The best task of this class, taken off the tree as the running one; null when there is none. */
+  pick_next_task(k: Kernel, rq: rq): task_struct | null;
+  put_prev_task(k: Kernel, rq: rq, p: task_struct): void;
+  task_tick(k: Kernel, rq: rq, p: task_struct): void;
+  task_fork(k: Kernel, rq: rq, p: task_struct): void;
+  select_task_rq(k: Kernel, p: task_struct, cpu: number, fork: boolean): number;
+}
+
+/** A task. */
+export class task_struct implements Thread {
+  readonly stack: Coroutine[] = [];
+  state = TASK_RUNNING;
+  exit_state = 0;
+  exit_code = 0;
+  flags = 0;
+  prio = DEFAULT_PRIO;
+  static_prio = DEFAULT_PRIO;
+  rt_priority = 0;
+  policy = SCHED_NORMAL;
+  readonly se = new sched_entity();
+  /** On a runqueue (running or waiting to run). */
+  on_rq = false;
+  on_cpu = false;
+  /** CPU whose runqueue it is on or was last on. */
+  cpu = 0;
+  /** Allowed CPUs; null is all. */
+  cpus_mask: cpumask_t | null = null;
+  nvcsw = 0; // voluntary switches
+  nivcsw = 0; // involuntary switches
+  utime = 0; // ticks in user mode
+  stime = 0; // ticks in the kernel
+  rcu_read_lock_nesting = 0;
+  /** kthread.ts keeps its struct kthread here. */
+  set_child_tid: object | null = null;
+  /** Completed by do_exit(). */
+  vfork_done: object | null = null;
+  /** should_fail(): fail the nth attempt of this task, 0 is off. */
+  fail_nth = 0;
+  make_it_fail = false;
+  /** Address of the task_struct and of its stack, NULL for the boot task. */
+  addr: VirtAddr = NULL;
+  stackAddr: VirtAddr = NULL;
+  /** Bytes of the stack handed out to objects whose address matters; see onStack(). */
+  stackUsed = 0;
+  /** For humans: what the task waits for, "" when it does not. */
+  waitingFor = "";
+
+  constructor(
+    readonly pid: number,
+    readonly comm: string,
+    readonly commId: number,
+    public sched_class: sched_class,
+  ) {}
+}
+
+/** CFS runqueue. */
+export class cfs_rq {
+  nr_running = 0;
+  load_weight = 0;
+  min_vruntime = 0;
+  curr: task_struct | null = null;
+  /** Waiting tasks by vruntime, smallest first. */
+  readonly tasks_timeline: task_struct[] = [];
+}
+
+/** Real-time runqueue: FIFO per priority. */
+export class rt_rq {
+  nr_running = 0;
+  readonly queue: task_struct[] = [];
+}
+
+/** A CPU's runqueue. */
+export class rq {
+  clock = 0; // ns
+  nr_running = 0;
+  nr_switches = 0;
+  readonly cfs = new cfs_rq();
+  readonly rt = new rt_rq();
+  stop: task_struct | null = null;
+  curr!: task_struct;
+  idle!: task_struct;
+  /** The task that was switched away from last; finish_task_switch() looks at it. */
+  prev: task_struct | null = null;
+
+  constructor(readonly cpu: number) {}
+}
+
+/** @mirrors kernel/sched/core.c:runqueues */
+export const runqueues: PerCpu<rq> = DEFINE_PER_CPU("runqueues", (_k, cpu) => new rq(cpu));
+
+export const statics: readonly StaticKey[] = [runqueues];
+
+/** @mirrors kernel/sched/sched.h:cpu_rq */
+export function cpu_rq(k: Kernel, cpu: number): rq {
+  return per_cpu_ptr(k, runqueues, cpu);
+}
+
+/** @mirrors kernel/sched/sched.h:this_rq */
+export function this_rq(k: Kernel): rq {
+  return this_cpu_ptr(k, runqueues);
+}
+
+/** @mirrors kernel/sched/sched.h:task_rq */
+export function task_rq(k: Kernel, p: task_struct): rq {
+  return cpu_rq(k, p.cpu);
+}
+
+/** The running task. @mirrors include/asm-generic/current.h:current */
+export function current(k: Kernel): task_struct {
+  return k.cpu.current as task_struct;
+}
+
+/** @mirrors include/linux/sched/rt.h:rt_task */
+export function rt_task(p: task_struct): boolean {
+  return p.prio < MAX_RT_PRIO;
+}
+
+/** @mirrors include/linux/sched.h:is_idle_task */
+export function is_idle_task(p: task_struct): boolean {
+  return (p.flags & PF_IDLE) !== 0;
+}
+
+/** Whether `p` may run on `cpu`. @invented cpumask_test_cpu(cpu, p->cpus_ptr) with null meaning all */
+export function cpuAllowed(p: task_struct, cpu: number): boolean {
+  return p.cpus_mask === null || (p.cpus_mask.bits[cpu >>> 5] & (1 << (cpu & 31))) !== 0;
+}
