@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * The truth about slab objects: which are live, how much was asked for, and when they were born.
+ *
+ * Stands where mm/slub.c (v5.7) calls KASAN: the hooks of mm/kasan/common.c keep the validity shadow and the live table
+ * together. Invariant: an object is in exactly one of three states: never used (birth 0), live (birth > 0), freed
+ * (birth < 0, the birth it had); a free of anything that is not live is reported at the call and not carried out.
+ *
+ * Left out: red zones between objects and the quarantine (slab geometry stays Linux's), the stacks of allocation and
+ * free, which the event log knows.
+ *
+ * @module
+ */
+
+import { formatAddr, PAGE_OFFSET, PAGE_SIZE, VMEMMAP_START } from "../kernel/machine/addr.ts";
+import type { VirtAddr } from "../kernel/machine/brand.ts";
+import {
+  SHADOW_FREE_PAGE,
+  SHADOW_KMALLOC_FREE,
+  SHADOW_KMALLOC_REDZONE,
+  SHADOW_PAGE_REDZONE,
+} from "../kernel/machine/ram.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { dumpStackLines, KERN_ERR, report } from "../kernel/printk.ts";
+import { allocationCaller } from "../kernel/stacktrace.ts";
+import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
+import { compound_head, mem_map, type page, page_address, PG_slab, virt_to_page } from "./mm_types.ts";
+import { cacheTable, type kmem_cache, SLAB_TYPESAFE_BY_RCU } from "./slab.ts";
+
+/** The objects of one slab, by index. */
+class ObjectTable {
+  readonly birth: Float64Array;
+  /** Bytes that were asked for. */
+  readonly size: Uint32Array;
+
+  constructor(readonly capacity: number) {
+    this.birth = new Float64Array(capacity);
+    this.size = new Uint32Array(capacity);
+  }
+}
+
+/** Tables by head page; a table stays with its page when the slab goes, for the next slab there. */
+class LiveObjects {
+  readonly slot: Uint32Array;
+  readonly tables: ObjectTable[] = [new ObjectTable(0)];
+
+  constructor(nrPages: number) {
+    this.slot = new Uint32Array(nrPages);
+  }
+}
+
+const liveObjects = KERNEL_STATIC("liveObjects", (k) => new LiveObjects(mem_map(k).nrPages));
+
+export const statics: readonly StaticKey[] = [liveObjects];
+
+/** What is known of a slab object. */
+export interface SlabObject {
+  /** Start of the object. */
+  readonly addr: VirtAddr;
+  /** Bytes that were asked for, last time; 0 when it was never handed out. */
+  readonly size: number;
+  /** Number of the event of its (last) allocation, 0 when it was never handed out. */
+  readonly birth: number;
+  readonly live: boolean;
+  readonly cache: kmem_cache;
+}
+
+// The hooks, in the order of mm/kasan/common.c
+
+/**
+ * A new slab: nothing of it is valid, and none of its objects was ever handed out.
+ *
+ * @mirrors mm/kasan/common.c:kasan_poison_slab
+ */
+export function kasan_poison_slab(k: Kernel, p: page): void {
+  const m = mem_map(k);
+  k.ram.poison(p * PAGE_SIZE, PAGE_SIZE << m.compound_order[p], SHADOW_KMALLOC_REDZONE);
+  const live = liveObjects(k);
+  const objects = m.objects[p];
+  const known = live.slot[p];
+  if (live.tables[known].capacity >= objects) {
+    live.tables[known].birth.fill(0);
+  } else if (known !== 0) {
+    live.tables[known] = new ObjectTable(objects);
+  } else {
+    live.slot[p] = live.tables.length;
+    live.tables.push(new ObjectTable(objects));
+  }
+}
+
+/** Lets a constructor write into the object. @mirrors mm/kasan/common.c:kasan_unpoison_object_data */
+export function kasan_unpoison_object_data(k: Kernel, s: kmem_cache, object: VirtAddr): void {
+  k.ram.unpoison(object - PAGE_OFFSET, s.object_size);
+}
+
+/** @mirrors mm/kasan/common.c:kasan_poison_object_data */
+export function kasan_poison_object_data(k: Kernel, s: kmem_cache, object: VirtAddr): void {
+  k.ram.poison(object - PAGE_OFFSET, s.object_size, SHADOW_KMALLOC_REDZONE);
+}
+
+/**
+ * A free. True when it must not be carried out: the object is not live, or `object` is no object's start.
+ *
+ * The contents of a SLAB_TYPESAFE_BY_RCU object stay valid: readers may still look at it.
+ *
+ * @mirrors mm/kasan/common.c:__kasan_slab_free
+ * @simplified no quarantine; what is live is read from the live table, not from the shadow
+ */
+export function kasan_slab_free(k: Kernel, s: kmem_cache, p: page, object: VirtAddr): boolean {
+  const live = liveObjects(k);
+  const births = live.tables[live.slot[p]].birth;
+  const offset = object - PAGE_OFFSET - p * PAGE_SIZE;
+  const index = (offset * s.reciprocal_size + 0.5) | 0;
+  const birth = births[index];
+  if (index * s.size !== offset || !(birth > 0)) {
+    kasan_report_invalid_free(k, object);
+    return true;
+  }
+  births[index] = -birth;
+  if ((s.flags & SLAB_TYPESAFE_BY_RCU) === 0) {
+    k.ram.poison(object - PAGE_OFFSET, s.object_size, SHADOW_KMALLOC_FREE);
+  }
+  return false;
+}
+
+/**
+ * An object of the slab at `p` was handed out: exactly `size` bytes are valid, and it is born at the last event.
+ *
+ * @mirrors mm/kasan/common.c:__kasan_kmalloc
+ */
+export function kasan_kmalloc(k: Kernel, s: kmem_cache, p: page, object: VirtAddr, size: number): void {
+  const phys = object - PAGE_OFFSET;
+  k.ram.unpoison(phys, size);
+  const end = (size + 7) & ~7;
+  if (end < s.size) k.ram.poison(phys + end, s.size - end, SHADOW_KMALLOC_REDZONE);
+  const live = liveObjects(k);
+  const table = live.tables[live.slot[p]];
+  const index = ((phys - p * PAGE_SIZE) * s.reciprocal_size + 0.5) | 0;
+  table.birth[index] = k.seq || 1;
+  table.size[index] = size;
+}
+
+/** A large object was handed out: the rest of its pages is not valid. @mirrors mm/kasan/common.c:kasan_kmalloc_large */
+export function kasan_kmalloc_large(k: Kernel, object: VirtAddr, size: number): void {
+  const phys = object - PAGE_OFFSET;
+  const bytes = PAGE_SIZE << mem_map(k).compound_order[virt_to_page(object)];
+  k.ram.unpoison(phys, size);
+  const end = (size + 7) & ~7;
+  if (end < bytes) k.ram.poison(phys + end, bytes - end, SHADOW_PAGE_REDZONE);
+}
+
+/** krealloc() kept the object and changed its size. @mirrors mm/kasan/common.c:kasan_krealloc */
+export function kasan_krealloc(k: Kernel, object: VirtAddr, size: number): void {
+  const at = slabObjectAt(k, object);
+  if (at === undefined) {
+    kasan_kmalloc_large(k, object, size);
+    return;
+  }
+  const live = liveObjects(k);
+  const p = compound_head(mem_map(k), virt_to_page(object));
+  const table = live.tables[live.slot[p]];
+  const index = (object - page_address(p)) / at.cache.size;
+  const birth = table.birth[index];
+  kasan_kmalloc(k, at.cache, p, object, size);
+  table.birth[index] = birth;
+}
+
+/** Whether a large free must not be carried out: `ptr` is not its start. @mirrors mm/kasan/common.c:kasan_kfree_large */
+export function kasan_kfree_large(k: Kernel, ptr: VirtAddr): boolean {
+  const m = mem_map(k);
+  const p = virt_to_page(ptr);
+  const p0 = compound_head(m, p);
+  if (ptr === page_address(p0) && m.compound_order[p0] > 0 && m.birth[p0] !== 0) return false;
+  kasan_report_invalid_free(k, ptr);
+  return true;
+}
+
+// What is known, for verdicts and reports
+
+/**
+ * Every live slab object, by ascending address.
+ *
+ * @invented leak verdicts read the allocator's own truth
+ */
+export function* slabLiveObjects(k: Kernel): Generator<SlabObject, void, void> {
+  const m = mem_map(k);
+  const live = liveObjects(k);
+  for (let p = 1; p < m.nrPages; p++) {
+    if ((m.flags[p] & PG_slab) === 0) continue;
+    const cache = cacheTable(k)[m.slab_cache[p] - 1] as kmem_cache;
+    const { birth, size } = live.tables[live.slot[p]];
+    const base = page_address(p as page);
+    for (let i = 0; i < m.objects[p]; i++) {
+      if (birth[i] <= 0) continue;
+      yield { addr: (base + i * cache.size) as VirtAddr, size: size[i], birth: birth[i], live: true, cache };
+    }
+  }
+}
+
+/**
+ * The slab object that `addr` points at or into, live or not; undefined where no slab object is.
+ *
+ * @invented reports and `kmem ADDR` want to know what an address is
+ */
+export function slabObjectAt(k: Kernel, addr: VirtAddr): SlabObject | undefined {
+  if (addr < PAGE_OFFSET || addr >= PAGE_OFFSET + k.ram.size) return undefined;
+  const m = mem_map(k);
+  const p = compound_head(m, virt_to_page(addr));
+  if ((m.flags[p] & PG_slab) === 0) return undefined;
+  const cache = cacheTable(k)[m.slab_cache[p] - 1] as kmem_cache;
+  const base = page_address(p);
+  const index = Math.floor((addr - base) / cache.size);
+  if (index >= m.objects[p]) return undefined;
+  const live = liveObjects(k);
+  const table = live.tables[live.slot[p]];
+  return {
+    addr: (base + index * cache.size) as VirtAddr,
+    size: table.birth[index] === 0 ? 0 : table.size[index],
+    birth: Math.abs(table.birth[index]),
+    live: table.birth[index] > 0,
+    cache,
+  };
+}
+
+/**
+ * The lines of a report that say which object `addr` belongs to, and where in it.
+ *
+ * @mirrors mm/kasan/report.c:describe_object_addr
+ */
+export function describe_object_addr(at: SlabObject, addr: VirtAddr): string[] {
+  const size = at.cache.object_size;
+  const end = at.addr + size;
+  const where = addr >= end ? `${addr - end} bytes to the right` : `${addr - at.addr} bytes inside`;
+  return [
+    `The buggy address belongs to the object at ${formatAddr(at.addr)}`,
+    ` which belongs to the cache ${at.cache.name} of size ${size}`,
+    `The buggy address is located ${where} of`,
+    ` ${size}-byte region [${formatAddr(at.addr)}, ${formatAddr(end)})`,
+  ];
+}
+
+const RULE = "=".repeat(66);
+
+/**
+ * Reports a free of something that is not a live object, at the call; the caller then does not carry it out.
+ *
+ * The layout is KASAN's; the title is not, because this is the default shadow: it misses what a quarantine would catch.
+ *
+ * @mirrors mm/kasan/report.c:kasan_report_invalid_free
+ */
+export function kasan_report_invalid_free(k: Kernel, object: VirtAddr): void {
+  const title = `BUG: double-free or invalid-free in ${allocationCaller()?.name ?? "?"}`;
+  const at = slabObjectAt(k, object);
+  report(k, KERN_ERR, title, [
+    RULE,
+    title,
+    "",
+    ...dumpStackLines(k),
+    "",
+    ...(at !== undefined ? describe_object_addr(at, object) : describePage(k, object)),
+    RULE,
+  ]);
+}
+
+function describePage(k: Kernel, addr: VirtAddr): string[] {
+  const m = mem_map(k);
+  const p = virt_to_page(addr);
+  const head = compound_head(m, p);
+  const free = k.ram.shadow[(addr - PAGE_OFFSET) >>> 3] === SHADOW_FREE_PAGE ? " (free)" : "";
+  return [
+    `The buggy address belongs to the page:`,
+    `page:${formatAddr(VMEMMAP_START + head * 64)} refcount:${m._refcount[head]}${free} ` +
+    `address:${formatAddr(page_address(head))} order:${m.compound_order[head]}`,
+    `The buggy address is located ${addr - page_address(head)} bytes inside of it`,
+  ];
+}
