@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Running a scenario on a booted kernel to its end, in steps of any size.
+ *
+ * A run ends when its threads have exited and RCU has nothing left to do, or at a limit. Invariant: where the host stops
+ * to look (steps, chunks, breakpoints) never changes what happens.
+ *
+ * @module
+ */
+
+import { PF_WQ_WORKER, type task_struct } from "../kernel/sched/sched.ts";
+import { tasklist } from "../kernel/fork.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { panicked } from "../kernel/bug.ts";
+import { trace_scenario_start } from "../kernel/trace/events/quiesce.ts";
+import { startProgram } from "../init/program.ts";
+import { type OptionValues, type Scenario } from "./scenario.ts";
+
+/** Bounds of a run. */
+export interface RunLimits {
+  /** Virtual ns after the start of the scenario. */
+  readonly ns: number;
+  /** Points: what a livelock runs into. */
+  readonly points: number;
+}
+
+export const DEFAULT_LIMITS: RunLimits = { ns: 60e9, points: 20_000_000 };
+
+/** How a run ended. */
+export type Ending =
+  | "completed"
+  /** Threads wait and nothing can wake them. */
+  | "deadlock"
+  /** Points without end, or virtual time used up, with threads still there. */
+  | "livelock"
+  /** The threads are done, but RCU still holds memory at the limit. */
+  | "undrained"
+  /** The kernel panicked. */
+  | "panic";
+
+/** What a run came to. */
+export interface RunVerdict {
+  readonly ending: Ending;
+  /** Threads that have not exited, and what each waits for. */
+  readonly remaining: readonly { pid: number; comm: string; state: string }[];
+  /** Number of reports the kernel made during the run. */
+  readonly reports: number;
+  readonly hash: string;
+  readonly lastEvent: number;
+  /** Virtual ns since the start of the scenario. */
+  readonly ns: number;
+}
+
+/** Virtual ns between two looks at whether the run is over. */
+const LOOK_NS = 20e6;
+
+export class Run {
+  /** Number of the event that marks the start; leak verdicts count from here. */
+  readonly startSeq: number;
+  private readonly startNs: number;
+  private readonly startPoints: number;
+  private readonly firstPid: number;
+  private readonly firstReport: number;
+  private nextLookNs: number;
+  private ending: Ending | null = null;
+
+  constructor(
+    private readonly k: Kernel,
+    readonly scenario: Scenario,
+    readonly options: OptionValues,
+    private readonly limits: RunLimits = DEFAULT_LIMITS,
+  ) {
+    scenarioStart(k);
+    trace_scenario_start(k, scenario.name);
+    this.startSeq = k.seq;
+    this.startNs = k.now();
+    this.startPoints = k.points;
+    this.nextLookNs = this.startNs + LOOK_NS;
+    this.firstReport = k.reports.length;
+    this.firstPid = Math.max(0, ...[...tasklist(k)].map((p) => p.pid)) + 1;
+    startProgram(k, scenario.name, (kernel) => scenario.main(kernel, options));
+  }
+
+  /** Whether the run is over. */
+  get finished(): boolean {
+    return this.ending !== null;
+  }
+
+  /**
+   * Goes on for at most `maxPoints` points or until event `breakAt`. Returns whether the run is over.
+   */
+  advance(maxPoints = Infinity, breakAt = Infinity): boolean {
+    const k = this.k;
+    const goal = k.points + maxPoints;
+    while (this.ending === null && k.points < goal && k.seq < breakAt) {
+      const left = this.startPoints + this.limits.points - k.points;
+      const reason = k.run(this.nextLookNs, Math.min(goal - k.points, left), breakAt);
+      if (reason === "limit") this.nextLookNs += LOOK_NS;
+      this.ending = this.judge(reason === "idle", this.nextLookNs - this.startNs > this.limits.ns);
+    }
+    return this.ending !== null;
+  }
+
+  private judge(idle: boolean, late: boolean): Ending | null {
+    const k = this.k;
+    if (panicked(k) !== null) return "panic";
+    const busy = this.remainingTasks().length > 0;
+    const draining = k.rcu.busy(k) || k.kvfree.busy(k);
+    if (idle) return busy ? "deadlock" : draining ? "undrained" : "completed";
+    if (late || k.points - this.startPoints >= this.limits.points) return busy ? "livelock" : "undrained";
+    return null;
+  }
+
+  private remainingTasks(): task_struct[] {
+    return [...tasklist(this.k)].filter((p) => p.pid >= this.firstPid && (p.flags & PF_WQ_WORKER) === 0);
+  }
+
+  /** What it came to; only after the end. */
+  verdict(): RunVerdict {
+    const k = this.k;
+    return {
+      ending: this.ending ?? "livelock",
+      remaining: this.remainingTasks().map((p) => ({ pid: p.pid, comm: p.comm, state: describeState(p) })),
+      reports: k.reports.length - this.firstReport,
+      hash: k.hash.text(),
+      lastEvent: k.seq,
+      ns: k.now() - this.startNs,
+    };
+  }
+}
+
+function describeState(p: task_struct): string {
+  if (p.waitingFor !== "") return `waits for ${p.waitingFor}`;
+  return p.on_rq ? "runnable" : "sleeps";
+}
+
+/** Aligns the clocks of a quiescent machine to a tick plus a phase that the seed draws, and lets deviations begin. */
+export function scenarioStart(k: Kernel): void {
+  const period = Math.floor(1e9 / k.config.HZ);
+  let now = 0;
+  for (const cpu of k.cpus) now = Math.max(now, cpu.clock);
+  const start = (Math.floor(now / period) + 1) * period + k.chooser.drawPhase(period);
+  k.cpu = k.cpus[0];
+  k.kick();
+  for (const cpu of k.cpus) cpu.clock = start;
+  k.startDeviations();
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * The public way to boot a machine, run code on it and ask about its memory.
+ *
+ * @module
+ */
+
+import type { MaySleep } from "../kernel/machine/effects.ts";
+import type { Schedule } from "../kernel/machine/chooser.ts";
+import { checkConfig, type Config } from "../kernel/config.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { bootKernel, rebootKernel } from "../init/main.ts";
+import { type MemoryVerdict, memoryVerdict } from "../mm/live.ts";
+import { DEFAULT_LIMITS, Run, type RunLimits, type RunVerdict } from "./run.ts";
+import type { Scenario } from "./scenario.ts";
+import { scheduleOf } from "./token.ts";
+
+/** Boots a machine; what is not given has the default of the design: tiny RCU, 256 MiB, HZ 250, seed 1. */
+export function boot(wanted: Partial<Config> = {}): Kernel {
+  const config = checkConfig(wanted);
+  return bootKernel(config, scheduleOf(config));
+}
+
+/** Boots a machine under an explicit schedule. */
+export function bootWith(wanted: Partial<Config>, schedule: Schedule): Kernel {
+  return bootKernel(checkConfig(wanted), schedule);
+}
+
+/** Boots the same machine again, reusing its RAM; by default under the same seed. */
+export function reboot(k: Kernel, schedule: Schedule = scheduleOf(k.config)): void {
+  rebootKernel(k, schedule);
+}
+
+/** Runs `main` in a kernel thread named `name` until it, and all that it caused, is over. */
+export function runToEnd(
+  k: Kernel,
+  name: string,
+  main: (k: Kernel) => MaySleep<void>,
+  limits: RunLimits = DEFAULT_LIMITS,
+): RunVerdict {
+  const scenario: Scenario = { name, summary: "", options: [], main };
+  const run = new Run(k, scenario, {}, limits);
+  run.advance();
+  return run.verdict();
+}
+
+/** What became of the memory allocated since a run started. */
+export function memorySince(k: Kernel, run: Run): MemoryVerdict {
+  return memoryVerdict(k, run.startSeq);
+}

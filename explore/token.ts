@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Tokens: one line that replays a run anywhere.
+ *
+ * A token holds everything a run is a function of: versions, machine, schedule (policy, seed, deviations), and the
+ * programs run since boot with their options. It is `q1.` and base64url of varints, with a checksum at the end.
+ *
+ * @module
+ */
+
+import { COST_VERSION } from "../kernel/machine/cost.ts";
+import { type Deviation, POLICIES, POLICY_VERSION, type Schedule } from "../kernel/machine/chooser.ts";
+import { nameHash } from "../kernel/machine/hash.ts";
+import { checkConfig, type Config, LEVELS, type PreemptChoice, type RcuChoice } from "../kernel/config.ts";
+import type { OptionValues } from "./scenario.ts";
+
+/** A program that ran, by name. */
+export interface TokenRun {
+  readonly name: string;
+  readonly options: OptionValues;
+}
+
+/** What a token says. */
+export interface TokenContent {
+  readonly config: Config;
+  readonly deviations: readonly Deviation[] | null;
+  readonly runs: readonly TokenRun[];
+}
+
+/** Thrown for text that is no token, or one of another version; the message is one line for the user. */
+export class TokenError extends Error {
+  override readonly name: string = "TokenError";
+}
+
+const PREFIX = "q1.";
+const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const RCU: readonly RcuChoice[] = ["tiny", "tree", "none"];
+const PREEMPT: readonly PreemptChoice[] = ["none", "full"];
+
+class Writer {
+  readonly bytes: number[] = [];
+
+  varint(value: number): void {
+    let rest = value;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) this.bytes.push((rest % 128) + 128);
+    this.bytes.push(rest);
+  }
+
+  text(value: string): void {
+    const bytes = new TextEncoder().encode(value);
+    this.varint(bytes.length);
+    this.bytes.push(...bytes);
+  }
+}
+
+class Reader {
+  private at = 0;
+  constructor(private readonly bytes: readonly number[]) {}
+
+  varint(): number {
+    let value = 0;
+    for (let factor = 1;; factor *= 128) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined || factor > 2 ** 49) throw new TokenError("token is cut off");
+      value += (byte % 128) * factor;
+      if (byte < 128) return value;
+    }
+  }
+
+  text(): string {
+    const length = this.varint();
+    if (this.at + length > this.bytes.length) throw new TokenError("token is cut off");
+    const text = new TextDecoder().decode(new Uint8Array(this.bytes.slice(this.at, this.at + length)));
+    this.at += length;
+    return text;
+  }
+}
+
+/** The machine's numbers, in the order in which tokens hold those that differ from the default. */
+function configNumbers(c: Config): number[] {
+  return [
+    RCU.indexOf(c.rcu),
+    c.cpus,
+    c.memBytes / 4096,
+    c.HZ,
+    PREEMPT.indexOf(c.preempt),
+    LEVELS.indexOf(c.level),
+    c.policy.id,
+    c.kasan ? 1 : 0,
+    c.debug ? 1 : 0,
+    c.debugObjects ? 1 : 0,
+  ];
+}
+
+function configFrom(numbers: readonly number[], seed: number): Config {
+  const [rcu, cpus, pages, HZ, preempt, level, policy, kasan, debug, debugObjects] = numbers;
+  const found = POLICIES.find((p) => p.id === policy);
+  if (found === undefined) throw new TokenError(`token names policy ${policy}, which does not exist here`);
+  return checkConfig({
+    rcu: RCU[rcu],
+    cpus,
+    memBytes: pages * 4096,
+    HZ,
+    preempt: PREEMPT[preempt],
+    level: LEVELS[level],
+    seed,
+    policy: found,
+    kasan: kasan === 1,
+    debug: debug === 1,
+    debugObjects: debugObjects === 1,
+  });
+}
+
+/** Writes a token. */
+export function encodeToken(content: TokenContent): string {
+  const w = new Writer();
+  w.varint(COST_VERSION);
+  w.varint(POLICY_VERSION);
+  w.varint(content.config.seed);
+  const numbers = configNumbers(content.config);
+  const defaults = configNumbers(checkConfig({}));
+  const changed = numbers.map((n, i) => [i, n]).filter(([i, n]) => n !== defaults[i]);
+  w.varint(changed.length);
+  for (const [i, n] of changed) {
+    w.varint(i);
+    w.varint(n);
+  }
+  w.varint(content.runs.length);
+  for (const run of content.runs) {
+    w.text(run.name);
+    const options = Object.entries(run.options);
+    w.varint(options.length);
+    for (const [name, value] of options) {
+      w.text(name);
+      w.text(value);
+    }
+  }
+  w.varint(content.deviations === null ? 0 : content.deviations.length + 1);
+  for (const d of content.deviations ?? []) {
+    w.varint(d.site);
+    w.varint(d.nth);
+    w.varint(d.stall);
+  }
+  return PREFIX + base64url([...w.bytes, ...checksum(w.bytes)]);
+}
+
+/** Reads a token; throws TokenError with one line when it cannot be replayed here. */
+export function decodeToken(token: string): TokenContent {
+  if (!token.startsWith(PREFIX)) {
+    throw new TokenError(`"${token.slice(0, 20)}" is not a token: they start with ${PREFIX}`);
+  }
+  const bytes = fromBase64url(token.slice(PREFIX.length));
+  const body = bytes.slice(0, -2);
+  if (String(checksum(body)) !== String(bytes.slice(-2))) {
+    throw new TokenError("token is damaged: its checksum is wrong");
+  }
+  const r = new Reader(body);
+  const cost = r.varint();
+  const policy = r.varint();
+  if (cost !== COST_VERSION || policy !== POLICY_VERSION) {
+    throw new TokenError(
+      `token was made by schedule version ${policy}.${cost}, this build replays ${POLICY_VERSION}.${COST_VERSION}`,
+    );
+  }
+  const seed = r.varint();
+  const numbers = configNumbers(checkConfig({}));
+  for (let n = r.varint(); n > 0; n--) {
+    const i = r.varint();
+    numbers[i] = r.varint();
+  }
+  const config = configFrom(numbers, seed);
+  const runs: TokenRun[] = [];
+  for (let n = r.varint(); n > 0; n--) {
+    const name = r.text();
+    const options: Record<string, string> = {};
+    for (let m = r.varint(); m > 0; m--) {
+      const option = r.text();
+      options[option] = r.text();
+    }
+    runs.push({ name, options });
+  }
+  const count = r.varint();
+  if (count === 0) return { config, deviations: null, runs };
+  const deviations: Deviation[] = [];
+  for (let n = count - 1; n > 0; n--) {
+    deviations.push({ site: r.varint(), nth: r.varint(), stall: r.varint() });
+  }
+  return { config, deviations, runs };
+}
+
+/** The schedule that a token, or a plain configuration, runs under. */
+export function scheduleOf(config: Config, deviations: readonly Deviation[] | null = null): Schedule {
+  return { policy: config.policy, seed: config.seed, deviations };
+}
+
+function checksum(bytes: readonly number[]): [number, number] {
+  const h = nameHash(String.fromCharCode(...bytes));
+  return [h & 0xff, (h >>> 8) & 0xff];
+}
+
+function base64url(bytes: readonly number[]): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 3) {
+    const word = (bytes[i] << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
+    const digits = Math.min(4, bytes.length - i + 1);
+    for (let d = 0; d < digits; d++) text += DIGITS[(word >>> (18 - 6 * d)) & 63];
+  }
+  return text;
+}
+
+function fromBase64url(text: string): number[] {
+  const bytes: number[] = [];
+  let word = 0;
+  let bits = 0;
+  for (const char of text) {
+    const digit = DIGITS.indexOf(char);
+    if (digit < 0) throw new TokenError(`token has a character "${char}" that tokens do not have`);
+    word = (word << 6) | digit;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes.push((word >>> bits) & 0xff);
+    word &= (1 << bits) - 1;
+  }
+  return bytes;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Boot: the order of start_kernel(). Mirrors init/main.c (v5.7) as far as the parts exist here, and is the composition
+ * root: the only place that knows which RCU and which allocators a kernel is made of.
+ *
+ * @module
+ */
+
+import type { Atomic, Coroutine, MaySleep } from "../kernel/machine/effects.ts";
+import { assert } from "../kernel/machine/assert.ts";
+import type { Schedule } from "../kernel/machine/chooser.ts";
+import type { Config } from "../kernel/config.ts";
+import { cpu_online_mask, cpumask_set_cpu } from "../kernel/cpumask.ts";
+import { vectors } from "../kernel/entry.ts";
+import { kernel_thread } from "../kernel/fork.ts";
+import { Kernel } from "../kernel/kernel.ts";
+import { kthreadd } from "../kernel/kthread.ts";
+import { local_irq_disable, local_irq_enable, preempt_disable } from "../kernel/preempt.ts";
+import { page_fault_oops } from "../kernel/bug.ts";
+import { pr_info, pr_notice } from "../kernel/printk.ts";
+import { cpu_startup_entry } from "../kernel/sched/idle.ts";
+import { schedule_idle } from "../kernel/sched/core.ts";
+import { idle_sched_class } from "../kernel/sched/rt.ts";
+import { cpu_rq, PF_IDLE, task_struct } from "../kernel/sched/sched.ts";
+import { spawn_ksoftirqd } from "../kernel/softirq.ts";
+import { instantiate, KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
+import { SYSTEM_RUNNING, SYSTEM_SCHEDULING, system_state } from "../kernel/system_state.ts";
+import { tick_setup_sched_timer } from "../kernel/time/tick-sched.ts";
+import { init_timers } from "../kernel/time/timer.ts";
+import { workqueue_init, workqueue_init_early } from "../kernel/workqueue.ts";
+import {
+  build_all_zonelists,
+  init_per_zone_wmark_min,
+  mem_init,
+  setup_per_cpu_pageset,
+} from "../mm/page_alloc.ts";
+import { reportBadAccess } from "../mm/report.ts";
+import { kmem_cache_init, kmem_cache_init_late } from "../mm/slub.ts";
+import { fork_init, mmOps } from "../mm/task_memory.ts";
+import { vmalloc_init } from "../mm/vmalloc.ts";
+import { tinyKvfree, tinyRcu } from "../rcu/tiny.ts";
+import { runPrograms } from "./program.ts";
+import { staticsFor } from "./statics.ts";
+
+/** Set when boot has finished, so that a machine that stops before it is noticed. */
+const boot_done = KERNEL_STATIC<boolean>("boot_done", () => false);
+
+export const statics: readonly StaticKey[] = [boot_done];
+
+/** Makes the idle task of a CPU. @mirrors kernel/sched/core.c:init_idle */
+function init_idle(k: Kernel, cpu: number): task_struct {
+  const comm = `swapper/${cpu}`;
+  const idle = new task_struct(0, comm, k.log.intern(comm), idle_sched_class);
+  idle.flags |= PF_IDLE;
+  idle.cpu = cpu;
+  idle.on_cpu = true;
+  const rq = cpu_rq(k, cpu);
+  rq.idle = idle;
+  rq.curr = idle;
+  return idle;
+}
+
+/** Memory management comes up. @mirrors init/main.c:mm_init */
+function* mm_init(k: Kernel): MaySleep<void> {
+  mem_init(k);
+  yield* kmem_cache_init(k);
+  yield* vmalloc_init(k);
+  k.mm = mmOps;
+}
+
+/**
+ * What the boot CPU does after power-on: brings subsystems up in Linux's order and becomes the idle task.
+ *
+ * @mirrors init/main.c:start_kernel
+ */
+function* start_kernel(k: Kernel): Coroutine {
+  local_irq_disable(k);
+  cpumask_set_cpu(0, cpu_online_mask(k));
+  pr_notice(k, `Linux version 5.7.0-quiesce (quiesce) #1${k.config.cpus > 1 ? " SMP" : ""}`);
+  build_all_zonelists(k);
+  yield* mm_init(k);
+  preempt_disable(k);
+  yield* workqueue_init_early(k);
+  yield* k.rcu.rcu_init(k);
+  init_timers(k);
+  tick_setup_sched_timer(k);
+  local_irq_enable(k);
+  kmem_cache_init_late(k);
+  setup_per_cpu_pageset(k);
+  yield* fork_init(k);
+  yield* rest_init(k);
+}
+
+/** Starts pid 1 and pid 2, then idles. @mirrors init/main.c:rest_init */
+function* rest_init(k: Kernel): Coroutine {
+  k.rcu.rcu_scheduler_starting(k);
+  const init = yield* kernel_thread(k, kernel_init, "init");
+  const threadd = yield* kernel_thread(k, kthreadd, "kthreadd");
+  assert(typeof init !== "number" && typeof threadd !== "number", "no memory for the first threads");
+  system_state.set(k, SYSTEM_SCHEDULING);
+  yield* schedule_idle(k);
+  yield* cpu_startup_entry(k);
+}
+
+/** Pid 1: the rest of boot; there is no user space to become. @mirrors init/main.c:kernel_init */
+function* kernel_init(k: Kernel): MaySleep<void> {
+  yield* kernel_init_freeable(k);
+  system_state.set(k, SYSTEM_RUNNING);
+  boot_done.set(k, true);
+  yield* runPrograms(k);
+}
+
+/** @mirrors init/main.c:kernel_init_freeable */
+function* kernel_init_freeable(k: Kernel): MaySleep<void> {
+  yield* workqueue_init(k);
+  smp_init(k);
+  yield* do_initcalls(k);
+}
+
+/** Starts the other CPUs. @mirrors kernel/smp.c:smp_init */
+function smp_init(k: Kernel): void {
+  for (const cpu of k.cpus.slice(1)) {
+    const idle = init_idle(k, cpu.id);
+    idle.stack.push(start_secondary(k));
+    k.powerOn(cpu, idle);
+    cpumask_set_cpu(cpu.id, cpu_online_mask(k));
+  }
+  if (k.config.cpus > 1) pr_info(k, `smp: Brought up 1 node, ${k.config.cpus} CPUs`);
+}
+
+/** A CPU's first code. @mirrors arch/x86/kernel/smpboot.c:start_secondary */
+function* start_secondary(k: Kernel): Coroutine {
+  preempt_disable(k);
+  yield* k.rcu.rcu_cpu_starting(k, k.cpu.id);
+  tick_setup_sched_timer(k);
+  local_irq_enable(k);
+  yield* cpu_startup_entry(k);
+}
+
+/** Early and core initcalls. @mirrors init/main.c:do_initcalls */
+function* do_initcalls(k: Kernel): MaySleep<void> {
+  yield* spawn_ksoftirqd(k);
+  yield* k.rcu.rcu_set_runtime_mode(k);
+  init_per_zone_wmark_min(k);
+}
+
+/** Longest boot, in virtual ns. */
+const BOOT_LIMIT_NS = 60e9;
+
+function powerOn(k: Kernel): void {
+  instantiate(k, staticsFor(k.config));
+  k.vectors = vectors(k);
+  k.ram.onBadAccess = (addr, size, write, phys) => {
+    if (phys < 0) page_fault_oops(k, addr, write);
+    reportBadAccess(k, addr, size, write);
+  };
+  if (k.config.rcu === "tiny") {
+    k.rcu = tinyRcu;
+    k.kvfree = tinyKvfree;
+  }
+  const idle = init_idle(k, 0);
+  idle.stack.push(start_kernel(k));
+  k.powerOn(k.cpus[0], idle);
+  const reason = k.run(BOOT_LIMIT_NS);
+  if (k.lastException !== null) throw k.lastException;
+  const said = k.reports.flatMap((r) => r.lines).join("\n");
+  assert(boot_done(k) && (reason === "idle" || reason === "limit"), `boot stopped: ${reason}\n${said}`);
+}
+
+/**
+ * Boots a kernel to quiescence. `early` runs inside rcu_init(), where Linux has its early boot tests.
+ *
+ * @invented a machine is switched on
+ */
+export function bootKernel(
+  config: Config,
+  schedule: Schedule,
+  early: ((k: Kernel) => Atomic<void>) | null = null,
+): Kernel {
+  const k = new Kernel(config, schedule);
+  k.rcu_early_boot_tests = early;
+  powerOn(k);
+  return k;
+}
+
+/** Boots the same machine again under another schedule, reusing its RAM. @invented see Machine.powerCycle() */
+export function rebootKernel(k: Kernel, schedule: Schedule): void {
+  k.powerCycle(schedule);
+  powerOn(k);
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * Every file-scope variable of the kernel, in the order in which boot creates them.
+ *
+ * @module
+ */
+
+import { statics as bug } from "../kernel/bug.ts";
+import type { Config } from "../kernel/config.ts";
+import { statics as cpumask } from "../kernel/cpumask.ts";
+import { statics as entry } from "../kernel/entry.ts";
+import { statics as fault_inject } from "../kernel/fault_inject.ts";
+import { statics as fork } from "../kernel/fork.ts";
+import { statics as kallsyms } from "../kernel/kallsyms.ts";
+import { statics as kthread } from "../kernel/kthread.ts";
+import { statics as sched } from "../kernel/sched/sched.ts";
+import { statics as smp } from "../kernel/smp.ts";
+import { statics as softirq } from "../kernel/softirq.ts";
+import type { StaticKey } from "../kernel/static.ts";
+import { statics as system_state } from "../kernel/system_state.ts";
+import { statics as jiffies } from "../kernel/time/jiffies.ts";
+import { statics as tick_sched } from "../kernel/time/tick-sched.ts";
+import { statics as timer } from "../kernel/time/timer.ts";
+import { statics as workqueue } from "../kernel/workqueue.ts";
+import { statics as failslab } from "../mm/failslab.ts";
+import { statics as mm_internal } from "../mm/internal.ts";
+import { statics as mm_types } from "../mm/mm_types.ts";
+import { statics as mmzone } from "../mm/mmzone.ts";
+import { statics as page_alloc } from "../mm/page_alloc.ts";
+import { statics as pgtable } from "../mm/pgtable.ts";
+import { statics as slab_common } from "../mm/slab_common.ts";
+import { statics as slub } from "../mm/slub.ts";
+import { statics as task_memory } from "../mm/task_memory.ts";
+import { statics as vmalloc } from "../mm/vmalloc.ts";
+import { statics as vmstat } from "../mm/vmstat.ts";
+import { statics as rcu } from "../rcu/rcu.ts";
+import { statics as tiny } from "../rcu/tiny.ts";
+import { statics as live } from "../mm/live.ts";
+import { statics as slab_live } from "../mm/slab_live.ts";
+import { statics as main } from "./main.ts";
+import { statics as program } from "./program.ts";
+
+const kernel: readonly (readonly StaticKey[])[] = [
+  system_state,
+  kallsyms,
+  bug,
+  cpumask,
+  jiffies,
+  sched,
+  fork,
+  entry,
+  smp,
+  softirq,
+  timer,
+  tick_sched,
+  kthread,
+  workqueue,
+  fault_inject,
+];
+
+const mm: readonly (readonly StaticKey[])[] = [
+  mm_types,
+  mm_internal,
+  mmzone,
+  vmstat,
+  page_alloc,
+  slub,
+  slab_common,
+  slab_live,
+  failslab,
+  pgtable,
+  vmalloc,
+  live,
+  task_memory,
+];
+
+/** The lists of statics of the files that `config` builds. */
+export function staticsFor(config: Config): readonly (readonly StaticKey[])[] {
+  return [...kernel, ...mm, rcu, ...(config.rcu === "tiny" ? [tiny] : []), main, program];
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * What users of RCU write. Mirrors include/linux/rcupdate.h (v5.7 plus the series' patch 7): readers, pointers, and
+ * kfree_rcu / kvfree_rcu.
+ *
+ * A reader of a non-preemptible RCU disables preemption; nothing else. RCU-protected pointers live in emulated memory
+ * and are named by their address.
+ *
+ * @module
+ */
+
+import { NULL } from "../kernel/machine/addr.ts";
+import type { Ptr, VirtAddr } from "../kernel/machine/brand.ts";
+import { type Atomic, done, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
+import { POINT_READ, POINT_READER, POINT_WRITE, pt } from "../kernel/machine/points.ts";
+import type { Fields, Layout } from "../kernel/machine/struct.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { preempt_disable, preempt_enable } from "../kernel/preempt.ts";
+import { current } from "../kernel/sched/sched.ts";
+import { trace_rcu_read_lock, trace_rcu_read_unlock } from "../kernel/trace/events/quiesce.ts";
+import { RCU_LOCKDEP_WARN } from "./rcu.ts";
+
+/**
+ * Enters a read-side critical section. Nests. A point after it has begun.
+ *
+ * Context: any. Sleeping before rcu_read_unlock() is reported.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_read_lock
+ * @simplified the nesting is counted in every flavour, where Linux asks lockdep
+ */
+export function rcu_read_lock(k: Kernel): Atomic<void> {
+  preempt_disable(k);
+  trace_rcu_read_lock(k, ++current(k).rcu_read_lock_nesting);
+  return pt(k, POINT_READER, "rcu_read_lock") ? step() : doneVoid();
+}
+
+/**
+ * Leaves a read-side critical section. A point before it ends.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_read_unlock
+ */
+export function rcu_read_unlock(k: Kernel): Atomic<void> {
+  if (pt(k, POINT_READER, "rcu_read_unlock")) return unlockSlow(k);
+  unlock(k);
+  return doneVoid();
+}
+
+function* unlockSlow(k: Kernel): Atomic<void> {
+  yield STEP;
+  unlock(k);
+}
+
+function unlock(k: Kernel): void {
+  const p = current(k);
+  RCU_LOCKDEP_WARN(
+    k,
+    p.rcu_read_lock_nesting === 0,
+    "rcu_read_unlock() used illegally without rcu_read_lock()",
+  );
+  if (p.rcu_read_lock_nesting === 0) return;
+  trace_rcu_read_unlock(k, --p.rcu_read_lock_nesting);
+  preempt_enable(k);
+}
+
+function* step(): Atomic<void> {
+  yield STEP;
+}
+
+/** Whether the current task is in a read-side critical section. @mirrors kernel/rcu/update.c:rcu_read_lock_held */
+export function rcu_read_lock_held(k: Kernel): boolean {
+  return current(k).rcu_read_lock_nesting > 0;
+}
+
+/**
+ * Fetches the RCU-protected pointer that stands at `pp`. A point before the load.
+ *
+ * Context: in a read-side critical section; otherwise reported, once.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_dereference
+ */
+export function rcu_dereference<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  if (!rcu_read_lock_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_check() usage");
+  return rcu_dereference_raw(k, pp);
+}
+
+/** rcu_dereference() without the check. @mirrors include/linux/rcupdate.h:rcu_dereference_raw */
+export function rcu_dereference_raw<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  return pt(k, POINT_READ, "rcu_dereference") ? loadSlow(k, pp) : done(k.ram.loadPtr(pp) as Ptr<S>);
+}
+
+function* loadSlow<S>(k: Kernel, pp: VirtAddr): Atomic<Ptr<S>> {
+  yield STEP;
+  return k.ram.loadPtr(pp) as Ptr<S>;
+}
+
+/** The pointer at `pp`, for updaters that exclude each other. Plain. @mirrors include/linux/rcupdate.h:rcu_dereference_protected */
+export function rcu_dereference_protected<S>(k: Kernel, pp: Ptr<Ptr<S>>): Ptr<S> {
+  return k.ram.loadPtr(pp) as Ptr<S>;
+}
+
+/**
+ * Publishes `v` at `pp`: readers that see the pointer see what it points to. A point before the store.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_assign_pointer
+ */
+export function rcu_assign_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): Atomic<void> {
+  if (pt(k, POINT_WRITE, "rcu_assign_pointer")) return storeSlow(k, pp, v);
+  k.ram.storePtr(pp, v);
+  return doneVoid();
+}
+
+function* storeSlow(k: Kernel, pp: VirtAddr, v: VirtAddr): Atomic<void> {
+  yield STEP;
+  k.ram.storePtr(pp, v);
+}
+
+/** Stores a pointer that no reader can follow yet. Plain. @mirrors include/linux/rcupdate.h:RCU_INIT_POINTER */
+export function RCU_INIT_POINTER<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): void {
+  k.ram.storePtr(pp, v);
+}
+
+/** Waits for a grace period of the booted flavour. @mirrors kernel/rcu/tree.c:synchronize_rcu */
+export function synchronize_rcu(k: Kernel): MaySleep<void> {
+  return k.rcu.synchronize_rcu(k);
+}
+
+/** Waits for the callbacks queued so far; not for what kvfree_rcu() has batched. @mirrors kernel/rcu/tree.c:rcu_barrier */
+export function rcu_barrier(k: Kernel): MaySleep<void> {
+  return k.rcu.rcu_barrier(k);
+}
+
+/** Runs `func` on `head` after a grace period, in softirq context. @mirrors kernel/rcu/tree.c:call_rcu */
+export function call_rcu(
+  k: Kernel,
+  head: VirtAddr,
+  func: (k: Kernel, head: VirtAddr) => Atomic<void>,
+): Atomic<void> {
+  return k.rcu.call_rcu(k, head, func);
+}
+
+/**
+ * Frees `p` after a grace period through the rcu_head that it contains: member `rhf` of `layout`.
+ *
+ * Context: any. Sleeps: never. NULL does nothing. The head must start below byte 4096.
+ *
+ * @mirrors include/linux/rcupdate.h:kfree_rcu
+ */
+export function kfree_rcu<F extends Fields>(
+  k: Kernel,
+  p: Ptr<Layout<F>>,
+  layout: Layout<F>,
+  rhf: keyof F & string,
+  ...extra: never[]
+): Atomic<void> {
+  if (layout === undefined || rhf === undefined) {
+    throw new TypeError(
+      "kfree_rcu() needs the struct and its rcu_head member; kvfree_rcu(k, p) is the headless form",
+    );
+  }
+  return kvfree_rcu_arg_2(k, p, layout, rhf, extra.length);
+}
+
+/**
+ * Frees `p`, from kmalloc or vmalloc, after a grace period.
+ *
+ * With `layout` and `rhf` the object brings its own rcu_head: never sleeps. With the pointer alone (headless) it may
+ * sleep. NULL does nothing in either form.
+ *
+ * @mirrors include/linux/rcupdate.h:kvfree_rcu (7/7)
+ */
+export function kvfree_rcu(k: Kernel, p: VirtAddr): MaySleep<void>;
+export function kvfree_rcu<F extends Fields>(
+  k: Kernel,
+  p: Ptr<Layout<F>>,
+  layout: Layout<F>,
+  rhf: keyof F & string,
+): Atomic<void>;
+export function kvfree_rcu(
+  k: Kernel,
+  p: VirtAddr,
+  layout?: Layout<Fields>,
+  rhf?: string,
+  ...extra: unknown[]
+): MaySleep<void> {
+  if (layout === undefined && rhf === undefined && extra.length === 0) return kvfree_rcu_arg_1(k, p);
+  if (layout === undefined || rhf === undefined) {
+    throw new TypeError(
+      "kvfree_rcu() takes a pointer alone, or a pointer, its struct and the rcu_head member",
+    );
+  }
+  return kvfree_rcu_arg_2(k, p, layout, rhf, extra.length);
+}
+
+/** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_1 (7/7) */
+function kvfree_rcu_arg_1(k: Kernel, ptr: VirtAddr): MaySleep<void> {
+  return ptr === NULL ? doneVoid() : k.kvfree.kvfree_call_rcu(k, null, ptr);
+}
+
+/** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_2 (7/7) */
+function kvfree_rcu_arg_2<F extends Fields>(
+  k: Kernel,
+  ptr: VirtAddr,
+  layout: Layout<F>,
+  rhf: string,
+  extra: number,
+): Atomic<void> {
+  if (extra > 0) {
+    throw new TypeError(
+      "kvfree_rcu() takes a pointer alone, or a pointer, its struct and the rcu_head member",
+    );
+  }
+  const offset = layout.offsetof(rhf);
+  if (layout.f[rhf].size !== 16) throw new TypeError(`${layout.name}.${rhf} is not an rcu_head`);
+  if (offset >= 4096) {
+    throw new RangeError(`${layout.name}.${rhf} is at offset ${offset}: kfree_rcu() needs it below 4096`);
+  }
+  return ptr === NULL ? doneVoid() : k.kvfree.kvfree_call_rcu(k, (ptr + offset) as VirtAddr, offset);
+}
