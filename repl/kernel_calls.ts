@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Kernel functions in TypeScript lines: a call is carried out in a thread when it is awaited, or when it is the value
+// of the line; inside a kernel function it is an ordinary `yield*`.
+//
+// Ours. A kernel function runs in a thread of the emulated machine and nowhere else. So the names that TypeScript sees
+// do not call it: they make a `KernelCall`, which knows how to. `kmalloc(k, 100, GFP_KERNEL)` as a line runs it and
+// shows the address; `const p = await kmalloc(...)` keeps it; `run(function* (k) { ... yield* kmalloc(k, ...) ... })`
+// carries out code of several calls in one thread. Invariant: making a call does nothing to the machine.
+
+import type { Kernel } from "../kernel/kernel.ts";
+import type { MaySleep } from "../kernel/machine/effects.ts";
+
+/** Functions of mod.ts that are to be called with `yield*`; a test compares the list with their declarations. */
+export const GENERATORS: readonly string[] = [
+  "READ_ONCE",
+  "WRITE_ONCE",
+  "__get_free_page",
+  "alloc_pages",
+  "call_rcu",
+  "cond_resched",
+  "free_page",
+  "kfree",
+  "kfree_bulk",
+  "kfree_rcu",
+  "kmalloc",
+  "kthread_create",
+  "kthread_run",
+  "kthread_stop",
+  "kvfree",
+  "kvfree_rcu",
+  "kvmalloc",
+  "kvzalloc",
+  "kzalloc",
+  "local_bh_enable",
+  "msleep",
+  "mutex_lock",
+  "mutex_unlock",
+  "rcu_assign_pointer",
+  "rcu_barrier",
+  "rcu_dereference",
+  "rcu_read_lock",
+  "rcu_read_unlock",
+  "schedule",
+  "schedule_timeout_interruptible",
+  "schedule_timeout_uninterruptible",
+  "smp_load_acquire",
+  "smp_store_release",
+  "spin_lock",
+  "spin_lock_irqsave",
+  "synchronize_rcu",
+  "udelay",
+  "user_mode",
+  "vfree",
+  "vmalloc",
+  "vzalloc",
+  "wait_for_completion",
+];
+
+/** A call that has not happened yet. */
+export class KernelCall<T> implements PromiseLike<T> {
+  /** What the thread will be called. */
+  readonly name: string;
+  private readonly call: () => MaySleep<T>;
+  private readonly carryOut: (call: KernelCall<T>) => Promise<T>;
+
+  constructor(name: string, call: () => MaySleep<T>, carryOut: (call: KernelCall<T>) => Promise<T>) {
+    this.name = name;
+    this.call = call;
+    this.carryOut = carryOut;
+  }
+
+  /** `yield*` in a kernel function: calls it here. */
+  [Symbol.iterator](): MaySleep<T> {
+    return this.call();
+  }
+
+  /** `await` outside of one: calls it in a thread of its own. */
+  then<A = T, B = never>(
+    resolve?: ((value: T) => A | PromiseLike<A>) | null,
+    reject?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.carryOut(this).then(resolve, reject);
+  }
+}
+
+/** The library's names as TypeScript lines see them, and `run`. */
+export function kernelNames(
+  library: Readonly<Record<string, unknown>>,
+  kernel: () => Kernel,
+  carryOut: <T>(call: KernelCall<T>) => Promise<T>,
+): Record<string, unknown> {
+  const names: Record<string, unknown> = { ...library };
+  for (const name of GENERATORS) {
+    const fn = library[name] as (...args: unknown[]) => MaySleep<unknown>;
+    const later = (...args: unknown[]): KernelCall<unknown> => new KernelCall(name, () => fn(...args), carryOut);
+    Object.defineProperty(later, "name", { value: name }); // the kernel shows the names of callbacks
+    names[name] = later;
+  }
+  names.run = (fn: unknown): KernelCall<unknown> => {
+    if (typeof fn !== "function") throw new TypeError("run: a kernel function is needed: run(function* (k) { ... })");
+    return new KernelCall(fn.name || "typescript", () => fn(kernel()) as MaySleep<unknown>, carryOut);
+  };
+  return names;
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `deno task repl`: which commands the shell has, and the session that they share.
+//
+// Ours. The one place that names the files of commands; program.ts runs them. Invariant: nothing here but names.
+
+import { shellCommands } from "./commands/shell.ts";
+import { runProgram } from "./program.ts";
+import { Session } from "./session.ts";
+
+if (import.meta.main) await runProgram(new Session(), [...shellCommands]);

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The program around a shell: flags, standard streams, and which way of feeding the shell.
+//
+// Ours. main.ts says which commands and which session; this file does the rest. On a terminal it is a shell with
+// prompt; with a script, `-e` or a pipe it is a filter that stops at the first failure. Invariants: what is not needed
+// to show the prompt or to read the first line is loaded later; the program asks for no permission and works without
+// any (no history file, no scripts); no error of a user or of the host's streams ends in a stack trace.
+// Permissions that are used if granted: read (script files, `run FILE`, .quiescerc, .quiesce_history) and write
+// (.quiesce_history). Never: net, run, env.
+
+import type { Command } from "./command.ts";
+import { VERSION } from "./commands/shell.ts";
+import { SignalInterrupts } from "./interrupts.ts";
+import { type LineSource, PipeLines } from "./lines.ts";
+import { didYouMean } from "./nearest.ts";
+import type { Session } from "./session.ts";
+import { PROMPT, Shell } from "./shell.ts";
+import { headline, outcomeOf, OutputClosed, STATUS } from "./status.ts";
+
+const USAGE = `usage: deno task repl [--norc] [--no-suspend] [-e COMMANDS] [SCRIPT]
+
+  -e, --eval COMMANDS  carry out the commands and end; separated by ;
+  SCRIPT               carry out the file and end
+  --norc               do not read .quiescerc on a terminal
+  --no-suspend         ^Z does nothing; for parents that would not stop too, such as deno task
+  --version            show the version
+  --help               show this
+
+Without commands or script, lines are read from the terminal or the pipe.
+Exit status: 0 all held, 1 a property failed or the kernel reported, 2 usage,
+3 BUG or panic not expected, 4 inconclusive, 5 our own fault.`;
+
+const RC_FILE = ".quiescerc";
+const HISTORY_FILE = ".quiesce_history";
+/** 128 + SIGPIPE: what a program ends with whose reader has gone. */
+const STATUS_PIPE = 141;
+
+const FLAG_NAMES = ["eval", "norc", "no-suspend", "version", "help"];
+
+/** What the program was started with. */
+export interface Flags {
+  readonly eval?: string[];
+  readonly script?: string;
+  readonly norc: boolean;
+  readonly noSuspend: boolean;
+  readonly answer?: string;
+}
+
+/** Runs the program and ends the process with its status. */
+export async function runProgram<S extends Session>(
+  session: S,
+  commands: readonly Command<S>[],
+): Promise<never> {
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    reportStray(event.reason);
+  });
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    reportStray(event.error);
+  });
+  try {
+    const status = await main(session, commands);
+    await new Promise((resolve) => setTimeout(resolve, 0)); // a promise that the last line broke is still reported
+    return Deno.exit(status);
+  } catch (error) {
+    if (error instanceof OutputClosed) Deno.exit(STATUS_PIPE);
+    writeErr(`quiesce: ${outcomeOf(error, "the shell").line}\n`);
+    return Deno.exit(STATUS.fault);
+  }
+}
+
+/** What the user's code threw when nobody waited for it: a line, and the end where nobody reads it. */
+function reportStray(error: unknown): void {
+  if (error instanceof OutputClosed) Deno.exit(STATUS_PIPE);
+  if (!Deno.stdin.isTerminal()) {
+    writeErr(`uncaught ${headline(error)}\n`);
+    Deno.exit(STATUS.failed);
+  }
+  writeErr(`\r\x1b[Juncaught ${headline(error)}\n${PROMPT}`); // over the prompt, and the prompt again
+}
+
+async function main<S extends Session>(session: S, commands: readonly Command<S>[]): Promise<number> {
+  const flags = await parseFlags(Deno.args);
+  if (typeof flags === "string") {
+    writeErr(`quiesce: ${flags} (--help lists the flags)\n`);
+    return STATUS.usage;
+  }
+  if (flags.answer !== undefined) {
+    writeOut(`${flags.answer}\n`);
+    return STATUS.ok;
+  }
+  const interactive = flags.eval === undefined && flags.script === undefined &&
+    Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  const interrupts = new SignalInterrupts();
+  const shell: Shell<S> = new Shell({
+    session,
+    commands,
+    out: writeOut,
+    err: writeErr,
+    terminal: interactive,
+    answers: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
+    colour: interactive && !Deno.noColor,
+    columns: () => Deno.stdout.isTerminal() ? Deno.consoleSize().columns : 80,
+    input: () => Deno.stdin.isTerminal() ? openTerminal(shell, flags) : new PipeLines(Deno.stdin.readable),
+    ...(interactive ? { interrupts } : {}),
+  });
+  if (flags.noSuspend && Deno.stdin.isTerminal()) Deno.addSignalListener("SIGTSTP", () => {});
+  if (flags.eval !== undefined) return await shell.execute(flags.eval.join("\n"));
+  if (flags.script !== undefined) {
+    const text = readScript(flags.script);
+    return text === undefined ? STATUS.usage : await shell.execute(text, { name: flags.script, line: 1 });
+  }
+  if (!interactive) return await shell.serve(new PipeLines(Deno.stdin.readable), "stdin");
+  writeOut(`quiesce ${VERSION}. Type help, or TypeScript; ^D leaves.\n`);
+  const rc = flags.norc ? undefined : readIfGranted(RC_FILE);
+  if (rc !== undefined) await shell.execute(rc, { name: RC_FILE, line: 1 });
+  writeOut(PROMPT); // at once: the editor, which draws it again, takes longer to load than all the rest
+  return await shell.serve(await openTerminal(shell, flags));
+}
+
+/** The program's flags, or what is wrong with them. */
+export async function parseFlags(args: readonly string[]): Promise<Flags | string> {
+  if (args.length === 0) return { norc: false, noSuspend: false };
+  const { parseArgs } = await import("node:util");
+  const boolean = { type: "boolean" } as const;
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        eval: { type: "string", short: "e", multiple: true },
+        norc: boolean,
+        "no-suspend": boolean,
+        version: boolean,
+        help: { ...boolean, short: "h" },
+      },
+    });
+    const flags = { norc: values.norc === true, noSuspend: values["no-suspend"] === true };
+    if (values.help === true) return { ...flags, answer: USAGE };
+    if (values.version === true) return { ...flags, answer: `quiesce ${VERSION}` };
+    if (positionals.length > 1) return `one script at a time, not also "${positionals[1]}"`;
+    const { eval: code } = values;
+    if (code !== undefined && positionals.length > 0) return "either -e or a script, not both";
+    return {
+      ...flags,
+      ...(code === undefined ? {} : { eval: code }),
+      ...(positionals.length === 0 ? {} : { script: positionals[0] }),
+    };
+  } catch (error) {
+    const message = String(error instanceof Error ? error.message : error).split(". ")[0];
+    const flag = /^Unknown option '--?([\w-]+)'/.exec(message)?.[1];
+    return flag === undefined ? message : message + didYouMean(flag, FLAG_NAMES, (name) => `--${name}`);
+  }
+}
+
+async function openTerminal<S extends Session>(shell: Shell<S>, { noSuspend }: Flags): Promise<LineSource> {
+  const [{ TerminalLines }, { stdin, stdout }] = await Promise.all([
+    import("./terminal.ts"),
+    import("node:process"),
+  ]);
+  const saved = readIfGranted(HISTORY_FILE)?.split("\n").filter((line) => line !== "") ?? [];
+  return new TerminalLines({
+    input: stdin,
+    output: stdout,
+    complete: (line) => shell.complete(line),
+    history: saved.reverse(),
+    ...(noSuspend ? { onSuspend: () => writeErr("^Z cannot stop the shell under deno task\n") } : {}),
+    saveHistory: (lines) => saveIfGranted(HISTORY_FILE, [...lines].reverse().join("\n") + "\n"),
+  });
+}
+
+/** The text of a script, or undefined after saying in one line why not. */
+function readScript(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    const why = error instanceof Deno.errors.NotFound
+      ? "there is no such file"
+      : error instanceof Deno.errors.NotCapable
+      ? "the permission to read it was not given (--allow-read)"
+      : error instanceof Error
+      ? error.message.split("\n")[0].replace(/ \(os error.*/, "")
+      : String(error);
+    writeErr(`quiesce: cannot read the script "${path}": ${why}\n`);
+    return undefined;
+  }
+}
+
+/** Never asks: a question about permissions could not be answered while the terminal is in raw mode. */
+function readIfGranted(path: string): string | undefined {
+  try {
+    if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return undefined;
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function saveIfGranted(path: string, text: string): void {
+  try {
+    if (Deno.permissions.querySync({ name: "write", path }).state !== "granted") return;
+    Deno.writeTextFileSync(path, text);
+  } catch { /* a history that cannot be kept is no reason to stop */ }
+}
+
+function writeOut(text: string): void {
+  writeAll(Deno.stdout, text);
+}
+
+function writeErr(text: string): void {
+  writeAll(Deno.stderr, text);
+}
+
+/** Writes all of it now, so that nothing is lost when the program ends. Throws `OutputClosed`. */
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += stream.writeSync(bytes.subarray(at));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) throw new OutputClosed();
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // a full pipe that does not block: try again
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// How a run ended, in words and as an exit status.
+//
+// Ours. Invariants: a verdict other than "completed" names the tasks that are left and what each waits for; a status
+// other than 0 is followed by the line that does the run again.
+
+import type { Kernel, KernelReport } from "../../kernel/kernel.ts";
+import type { Ending, RunVerdict } from "../../explore/run.ts";
+import { type ExitStatus, STATUS } from "../status.ts";
+
+const STATUS_OF: Readonly<Record<Ending, ExitStatus>> = {
+  completed: STATUS.ok,
+  deadlock: STATUS.failed,
+  livelock: STATUS.inconclusive,
+  undrained: STATUS.inconclusive,
+  panic: STATUS.bug,
+};
+
+const MEANING: Readonly<Record<Ending, string>> = {
+  completed: "completed",
+  deadlock: "deadlock: its tasks wait and nothing can wake them",
+  livelock: "livelock: the limit was reached and its tasks go on",
+  undrained: "the limit was reached: its tasks are done, RCU is not",
+  panic: "the kernel panicked",
+};
+
+/** First lines of reports after which a context did not go on. */
+const OOPS = /^(kernel BUG at|BUG: kernel NULL pointer|BUG: unable to handle|general protection fault|Kernel panic)/;
+
+/** The shell's status for a verdict. */
+export function verdictStatus(k: Kernel, verdict: RunVerdict): ExitStatus {
+  const status = STATUS_OF[verdict.ending];
+  if (status !== STATUS.ok || verdict.reports === 0) return status;
+  return k.reports.slice(-verdict.reports).some((r: KernelReport) => OOPS.test(r.title)) ? STATUS.bug : STATUS.failed;
+}
+
+/** The lines for a run that is over. */
+export function* verdictLines(k: Kernel, name: string, verdict: RunVerdict): Generator<string, void, void> {
+  const { ending, reports, lastEvent, ns, remaining } = verdict;
+  yield `${name}: ${MEANING[ending]}, event ${lastEvent}, ${milliseconds(ns)} ms, ${count(reports, "report")}`;
+  for (const task of remaining) yield `  ${task.comm} (pid ${task.pid}) ${task.state}`;
+  if (ending !== "undrained") return;
+  if (k.rcu.busy(k)) yield "  RCU has callbacks that were not invoked: rcu shows them";
+  if (k.kvfree.busy(k)) yield "  kvfree_rcu() holds pointers that were not freed: krc shows them";
+}
+
+/** `1 report`, `2 reports`, `0 reports`. */
+export function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
+}
+
+/** Virtual ns as ms with three decimals. */
+export function milliseconds(ns: number): string {
+  return (ns / 1e6).toFixed(3);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The line editor for a terminal: prompt, Tab, history, ^C, ^D, ^Z, by node:readline.
+//
+// Ours. Lines are taken by the editor's async iterator, the one way that loses none when several arrive at once
+// (a paste). Invariants: the terminal is in raw mode only while a line is being edited, so that while a command
+// runs the keys ^C, ^Z and ^\ are signals again and reach even a program that loops without a point (see
+// interrupts.ts); `close` leaves the terminal as it was found. ^C while editing gives the line up.
+// Left out: searching the history backwards, which this editor cannot.
+
+import { createInterface, type Interface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { CANCELLED, type LineSource } from "./lines.ts";
+
+/** What the editor needs from the shell. */
+export interface TerminalOptions {
+  readonly input: Readable;
+  readonly output: Writable;
+  /** The candidates for Tab, and what they replace. */
+  readonly complete: (line: string) => [string[], string];
+  /** Lines of earlier sessions, newest first. */
+  readonly history: readonly string[];
+  /** Called for ^Z in place of stopping, where stopping would stop only this process and not its parent. */
+  readonly onSuspend?: () => void;
+  /** Called with all lines, newest first, whenever one is added. */
+  readonly saveHistory: (lines: readonly string[]) => void;
+}
+
+const MOST_HISTORY = 1000;
+
+/** Lines that a person types. */
+export class TerminalLines implements LineSource {
+  private readonly input: Readable;
+  private readonly editor: Interface;
+  private readonly lines: AsyncIterator<string>;
+  private next_: Promise<IteratorResult<string>> | undefined;
+  private cancel: (() => void) | undefined;
+  private closed = false;
+
+  constructor({ input, output, complete, history, onSuspend, saveHistory }: TerminalOptions) {
+    this.input = input;
+    this.editor = createInterface({
+      input,
+      output,
+      terminal: true,
+      completer: complete,
+      history: [...history],
+      historySize: MOST_HISTORY,
+      removeHistoryDuplicates: true,
+    });
+    this.editor.on("SIGINT", () => this.giveUp(output));
+    this.editor.on("SIGCONT", () => this.resume());
+    this.editor.on("history", saveHistory);
+    if (onSuspend !== undefined) {
+      this.editor.on("SIGTSTP", () => {
+        onSuspend();
+        this.resume();
+      });
+    }
+    this.editor.on("close", () => this.closed = true);
+    this.lines = this.editor[Symbol.asyncIterator]();
+  }
+
+  /** Edits one line behind the prompt. */
+  async next(prompt: string, forHistory = true): Promise<string | typeof CANCELLED | undefined> {
+    const cancelled = new Promise<typeof CANCELLED>((resolve) => this.cancel = () => resolve(CANCELLED));
+    this.next_ ??= this.lines.next();
+    this.editor.setPrompt(prompt);
+    (this.editor as Interface & { historySize: number }).historySize = forHistory ? MOST_HISTORY : 0;
+    this.resume();
+    const result = await Promise.race([this.next_, cancelled]);
+    this.cancel = undefined;
+    if (result === CANCELLED) return CANCELLED;
+    this.next_ = undefined;
+    this.setRawMode(false);
+    return result.done === true ? undefined : result.value;
+  }
+
+  /** Gives the terminal back. */
+  close(): void {
+    this.editor.close();
+    this.setRawMode(false);
+  }
+
+  /** ^C: drops what was typed. */
+  private giveUp(output: Writable): void {
+    if (this.cancel === undefined) return;
+    this.editor.write(null, { ctrl: true, name: "e" });
+    this.editor.write(null, { ctrl: true, name: "u" });
+    output.write("^C\n");
+    this.cancel();
+  }
+
+  private resume(): void {
+    if (this.cancel === undefined || this.closed) return;
+    this.setRawMode(true);
+    this.editor.prompt();
+  }
+
+  private setRawMode(on: boolean): void {
+    (this.input as Readable & { setRawMode?(on: boolean): void }).setRawMode?.(on);
+  }
+}
