@@ -34,6 +34,7 @@ import {
   mem_init,
   setup_per_cpu_pageset,
 } from "../mm/page_alloc.ts";
+import { __GFP_BITS_MASK, gfp_allowed_mask } from "../mm/internal.ts";
 import { reportBadAccess } from "../mm/report.ts";
 import { kmem_cache_init, kmem_cache_init_late } from "../mm/slub.ts";
 import { fork_init, mmOps } from "../mm/task_memory.ts";
@@ -112,6 +113,7 @@ function* kernel_init(k: Kernel): MaySleep<void> {
 
 /** @mirrors init/main.c:kernel_init_freeable */
 function* kernel_init_freeable(k: Kernel): MaySleep<void> {
+  gfp_allowed_mask.set(k, __GFP_BITS_MASK);
   yield* workqueue_init(k);
   smp_init(k);
   yield* do_initcalls(k);

@@ -28,6 +28,16 @@ interface V8Error {
   prepareStackTrace?: ((error: Error, sites: readonly CallSite[]) => unknown) | undefined;
 }
 
+/** Some hosts name files by URL, some by path. */
+function withoutScheme(file: string): string {
+  return file.replace(/^file:\/\//, "");
+}
+
+/** Where the project's files are, as the host names them. */
+const ROOT = withoutScheme(new URL("../", import.meta.url).href);
+
+const ENGINE = ROOT + "kernel/machine/machine.ts";
+
 /** Frames deeper than this are not looked at. */
 const MAX_FRAMES = 48;
 
@@ -47,26 +57,23 @@ export function stackFrames(): StackFrame[] {
   host.stackTraceLimit = limit;
   const frames: StackFrame[] = [];
   for (const site of Array.isArray(sites) ? sites : []) {
-    const file = site.getFileName() ?? "";
+    const file = withoutScheme(site.getFileName() ?? "");
     const name = site.getFunctionName() ?? "";
-    if (file.includes("/kernel/machine/")) continue;
+    // Below the engine the stack is the host's.
+    if (file === ENGINE && name.endsWith("runCpu")) break;
+    if (file.startsWith(ROOT + "kernel/machine/")) continue;
     if (name === "" || name === "stackFrames" || name === "next" || file === "") continue;
     frames.push({ name: name.replace(/^.*\./, ""), file, line: site.getLineNumber() ?? 0 });
   }
   return frames;
 }
 
-const OWN_FILES = /\/(kernel|mm|rcu|init)\//;
+/** The files that make reports: not part of what they report. */
+const REPORTERS = ["kernel/stacktrace.ts", "kernel/printk.ts", "kernel/bug.ts"].map((file) => ROOT + file);
 
 /** Names of the current call chain, innermost first, up to the thread's body. */
 export function callTrace(): string[] {
-  const names: string[] = [];
-  for (const frame of stackFrames()) {
-    if (/\/kernel\/(stacktrace|printk|bug)\.ts$/.test(frame.file)) continue;
-    if (/\/(repl|tests|tools|bench)\//.test(frame.file) && !/^[a-z0-9_]+$/.test(frame.name)) break;
-    names.push(frame.name);
-  }
-  return names;
+  return stackFrames().filter((frame) => !REPORTERS.includes(frame.file)).map((frame) => frame.name);
 }
 
 const C_NAME = /^_*[a-z][a-z0-9_]*$/;
@@ -79,12 +86,7 @@ const C_NAME = /^_*[a-z][a-z0-9_]*$/;
  */
 export function allocationCaller(): StackFrame | undefined {
   return stackFrames().find((f) =>
-    C_NAME.test(f.name) && !/\/mm\//.test(f.file) &&
-    !/\/kernel\/(fault_inject|kernel|bug|printk)\.ts$/.test(f.file)
+    C_NAME.test(f.name) && !f.file.startsWith(ROOT + "mm/") && !REPORTERS.includes(f.file) &&
+    f.file !== ROOT + "kernel/fault_inject.ts"
   );
-}
-
-/** Whether the frame's file is part of the emulated kernel proper. */
-export function isKernelFile(file: string): boolean {
-  return OWN_FILES.test(file);
 }

@@ -34,7 +34,7 @@ import {
   trace_sched_waking,
 } from "../trace/events/sched.ts";
 import { fair_sched_class } from "./fair.ts";
-import { idle_sched_class, rt_sched_class, stop_sched_class } from "./rt.ts";
+import { rt_sched_class, stop_sched_class } from "./rt.ts";
 import {
   cpu_rq,
   current,
@@ -57,12 +57,10 @@ import { runtimeStarted } from "../system_state.ts";
 
 export { current } from "./sched.ts";
 
-const classes: readonly sched_class[] = [
-  stop_sched_class,
-  rt_sched_class,
-  fair_sched_class,
-  idle_sched_class,
-];
+/** Place of a class in the order of precedence, 0 first. */
+function classRank(sched_class: sched_class): number {
+  return ["stop", "rt", "fair", "idle"].indexOf(sched_class.name);
+}
 
 /** @mirrors kernel/sched/core.c:update_rq_clock */
 export function update_rq_clock(k: Kernel, rq: rq): void {
@@ -114,7 +112,7 @@ export function deactivate_task(k: Kernel, rq: rq, p: task_struct, flags: number
 export function check_preempt_curr(k: Kernel, rq: rq, p: task_struct): void {
   const curr = rq.curr;
   if (p.sched_class === curr.sched_class) curr.sched_class.check_preempt_curr(k, rq, p);
-  else if (classes.indexOf(p.sched_class) < classes.indexOf(curr.sched_class)) resched_curr(k, rq);
+  else if (classRank(p.sched_class) < classRank(curr.sched_class)) resched_curr(k, rq);
 }
 
 /** @mirrors kernel/sched/core.c:set_task_cpu */
@@ -200,11 +198,8 @@ export function scheduler_tick(k: Kernel): void {
 
 function pick_next_task(k: Kernel, rq: rq, prev: task_struct): task_struct {
   prev.sched_class.put_prev_task(k, rq, prev);
-  for (const sched_class of classes) {
-    const p = sched_class.pick_next_task(k, rq);
-    if (p !== null) return p;
-  }
-  return rq.idle;
+  return stop_sched_class.pick_next_task(k, rq) ?? rt_sched_class.pick_next_task(k, rq) ??
+    fair_sched_class.pick_next_task(k, rq) ?? rq.idle;
 }
 
 /** Complains about a switch in atomic context. @mirrors kernel/sched/core.c:__schedule_bug */
