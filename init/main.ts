@@ -23,7 +23,7 @@ import { schedule_idle } from "../kernel/sched/core.ts";
 import { idle_sched_class } from "../kernel/sched/rt.ts";
 import { cpu_rq, PF_IDLE, task_struct } from "../kernel/sched/sched.ts";
 import { spawn_ksoftirqd } from "../kernel/softirq.ts";
-import { instantiate, KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
+import { instantiate } from "../kernel/static.ts";
 import { SYSTEM_RUNNING, SYSTEM_SCHEDULING, system_state } from "../kernel/system_state.ts";
 import { tick_setup_sched_timer } from "../kernel/time/tick-sched.ts";
 import { init_timers } from "../kernel/time/timer.ts";
@@ -40,13 +40,8 @@ import { kmem_cache_init, kmem_cache_init_late } from "../mm/slub.ts";
 import { fork_init, mmOps } from "../mm/task_memory.ts";
 import { vmalloc_init } from "../mm/vmalloc.ts";
 import { tinyKvfree, tinyRcu } from "../rcu/tiny.ts";
-import { runPrograms } from "./program.ts";
+import { boot_done, runPrograms } from "./program.ts";
 import { staticsFor } from "./statics.ts";
-
-/** Set when boot has finished, so that a machine that stops before it is noticed. */
-const boot_done = KERNEL_STATIC<boolean>("boot_done", () => false);
-
-export const statics: readonly StaticKey[] = [boot_done];
 
 /** Makes the idle task of a CPU. @mirrors kernel/sched/core.c:init_idle */
 function init_idle(k: Kernel, cpu: number): task_struct {

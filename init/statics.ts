@@ -2,6 +2,7 @@
 /**
  * Every file-scope variable of the kernel, in the order in which boot creates them.
  *
+ * @invented the linker does this for C
  * @module
  */
 
@@ -37,7 +38,6 @@ import { statics as rcu } from "../rcu/rcu.ts";
 import { statics as tiny } from "../rcu/tiny.ts";
 import { statics as live } from "../mm/live.ts";
 import { statics as slab_live } from "../mm/slab_live.ts";
-import { statics as main } from "./main.ts";
 import { statics as program } from "./program.ts";
 
 const kernel: readonly (readonly StaticKey[])[] = [
@@ -76,5 +76,5 @@ const mm: readonly (readonly StaticKey[])[] = [
 
 /** The lists of statics of the files that `config` builds. */
 export function staticsFor(config: Config): readonly (readonly StaticKey[])[] {
-  return [...kernel, ...mm, rcu, ...(config.rcu === "tiny" ? [tiny] : []), main, program];
+  return [...kernel, ...mm, rcu, ...(config.rcu === "tiny" ? [tiny] : []), program];
 }

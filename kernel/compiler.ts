@@ -101,7 +101,7 @@ export function* cmpxchg<O, F extends FieldOf<O>>(
 /**
  * Full memory barrier; nothing to do while the model is sequentially consistent.
  *
- * @mirrors include/asm-generic/barrier.h:smp_mb
+ * @mirrors include/asm-generic/barrier.h:smp_mb (empty)
  * @simplified the memory model is sequentially consistent
  */
 export function smp_mb(_k: Kernel): void {}

@@ -5,6 +5,7 @@
  * Invariant: a `Config` that exists is possible. `checkConfig()` is the only way to make one, and it refuses impossible
  * combinations in one line that says what is allowed.
  *
+ * @invented Kconfig and the command line as one record
  * @module
  */
 

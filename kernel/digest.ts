@@ -5,6 +5,7 @@
  * Unlike the running hash it depends on the state alone, not on how it came about. Functions, generators and identity
  * do not count; object graphs with cycles are walked once, by first visit.
  *
+ * @invented comparing whole states
  * @module
  */
 

@@ -5,6 +5,7 @@
  * Invariant: everything mutable about a kernel hangs off this object, so that any number of kernels run side by side.
  * `kernel/` never imports mm/ or rcu/; what it needs of them goes through `mm`, `rcu` and `kvfree` here.
  *
+ * @invented one object for all that C keeps in globals
  * @module
  */
 
@@ -47,6 +48,8 @@ export class Kernel extends Machine {
 
   /** Emulated objects that are plain classes here but whose address stands in RAM, by address. */
   private readonly owners = new Map<number, object>();
+  /** What reusable() keeps, by name. */
+  private readonly kept = new Map<string, object>();
   private dataBrk = 0;
 
   constructor(readonly config: Config, schedule: Schedule) {
@@ -65,6 +68,20 @@ export class Kernel extends Machine {
     this.kvfree = NO_KVFREE;
     this.owners.clear();
     this.dataBrk = PAGE_SIZE;
+  }
+
+  /**
+   * A large object that is worth keeping over a power cycle: made by `make` the first time, given to `clear` later.
+   */
+  reusable<T extends object>(name: string, make: () => T, clear: (kept: T) => void): T {
+    const kept = this.kept.get(name) as T | undefined;
+    if (kept !== undefined) {
+      clear(kept);
+      return kept;
+    }
+    const made = make();
+    this.kept.set(name, made);
+    return made;
   }
 
   /** Reserves zeroed, valid memory in the kernel's own .data, for a file-scope object whose address matters. */

@@ -20,7 +20,7 @@ export const PREEMPT_MASK = 0xff;
 export const SOFTIRQ_MASK = 0xff00;
 export const HARDIRQ_MASK = 0xf0000;
 
-/** @mirrors include/linux/preempt.h:preempt_count */
+/** @mirrors include/asm-generic/preempt.h:preempt_count */
 export function preempt_count(k: Kernel): number {
   return k.cpu.preempt_count;
 }

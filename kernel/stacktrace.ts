@@ -6,6 +6,7 @@
  * kernel's. Looking at it costs microseconds: it is done for reports, for fault-injection filters and on request.
  * It is observation: no part of a run depends on it, but for injection rules that name a function.
  *
+ * @invented the stack is the host's
  * @module
  */
 
@@ -71,9 +72,15 @@ export function stackFrames(): StackFrame[] {
 /** The files that make reports: not part of what they report. */
 const REPORTERS = ["kernel/stacktrace.ts", "kernel/printk.ts", "kernel/bug.ts"].map((file) => ROOT + file);
 
-/** Names of the current call chain, innermost first, up to the thread's body. */
+/** Folders of the emulated kernel proper: there a name that is not C's is a helper of the function that called it. */
+const MIRRORS = ["kernel/", "mm/", "rcu/", "init/"].map((folder) => ROOT + folder);
+
+/** Names of the current call chain, innermost first, up to the thread's body; helpers of ours are left out. */
 export function callTrace(): string[] {
-  return stackFrames().filter((frame) => !REPORTERS.includes(frame.file)).map((frame) => frame.name);
+  return stackFrames()
+    .filter(({ file }) => !REPORTERS.includes(file))
+    .filter(({ file, name }) => C_NAME.test(name) || !MIRRORS.some((folder) => file.startsWith(folder)))
+    .map((frame) => frame.name);
 }
 
 const C_NAME = /^_*[a-z][a-z0-9_]*$/;
@@ -87,6 +94,6 @@ const C_NAME = /^_*[a-z][a-z0-9_]*$/;
 export function allocationCaller(): StackFrame | undefined {
   return stackFrames().find((f) =>
     C_NAME.test(f.name) && !f.file.startsWith(ROOT + "mm/") && !REPORTERS.includes(f.file) &&
-    f.file !== ROOT + "kernel/fault_inject.ts"
+    f.file !== ROOT + "kernel/fault_inject.ts" && !f.file.startsWith(ROOT + "kernel/trace/")
   );
 }

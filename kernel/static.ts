@@ -9,6 +9,7 @@
  * The slot counter below is the one piece of module state: it numbers declarations as modules load and holds nothing
  * of any kernel.
  *
+ * @invented file-scope variables of many kernels
  * @module
  */
 

@@ -1606,7 +1606,7 @@ function* __cancel_work(k: Kernel, work: work_struct, is_dwork: boolean): Atomic
   }
 }
 
-/** cancel_delayed_work() for an item without a timer. @mirrors kernel/workqueue.c:cancel_work (v5.19) */
+/** cancel_delayed_work() for an item without a timer. @invented 5.7 has no cancel_work() yet */
 export function cancel_work(k: Kernel, work: work_struct): Atomic<boolean> {
   return __cancel_work(k, work, false);
 }

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE } from "../kernel/machine/addr.ts";
+import { PAGE_OFFSET, PAGE_SIZE } from "../kernel/machine/addr.ts";
 import type { Brand, VirtAddr } from "../kernel/machine/brand.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
@@ -106,10 +106,17 @@ export class mem_map_t {
   }
 }
 
+/** Back to all zero, in place: columns of this size are dear to allocate. */
+function clearColumns(m: mem_map_t): void {
+  for (const column of Object.values(m)) {
+    if (ArrayBuffer.isView(column)) new Uint8Array(column.buffer).fill(0);
+  }
+}
+
 /** mem_map: FLATMEM, one array for all of RAM. */
 export const mem_map: KernelStatic<mem_map_t> = KERNEL_STATIC(
   "mem_map",
-  (k) => new mem_map_t(k.config.memBytes >>> PAGE_SHIFT || 2 ** 20),
+  (k) => k.reusable("mem_map", () => new mem_map_t(k.config.memBytes / PAGE_SIZE), clearColumns),
 );
 
 export const statics: readonly StaticKey[] = [mem_map];

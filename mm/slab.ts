@@ -144,7 +144,7 @@ export class kmem_cache_cpu {
   constructor(public tid: number, readonly tid_step: number) {}
 }
 
-/** The slabs of a cache that belong to no CPU. */
+/** The slabs of a cache that belong to no CPU. @mirrors mm/slab.h:kmem_cache_node */
 export class kmem_cache_node {
   readonly list_lock: spinlock_t = new raw_spinlock_t("list_lock");
   nr_partial = 0;
@@ -157,7 +157,7 @@ export class kmem_cache_node {
   constructor(readonly addr: VirtAddr) {}
 }
 
-/** A slab cache. Orders and object counts are packed: order << 16 | objects. */
+/** A slab cache. Orders and object counts are packed: order << 16 | objects. @mirrors include/linux/slub_def.h:kmem_cache */
 export class kmem_cache {
   // what every allocation reads
   cpu_slab: kmem_cache_cpu[] = [];

@@ -43,18 +43,16 @@ export function kvmalloc_node<F extends Gfp>(
   flags: F,
   node: number,
 ): Colour<F, VirtAddr> {
-  if ((flags & GFP_KERNEL) !== GFP_KERNEL) return kmalloc(k, size, flags);
+  if ((flags & GFP_KERNEL) !== GFP_KERNEL || size <= PAGE_SIZE) return kmalloc(k, size, flags);
   return kvmallocSleeping(k, size, flags, node) as Colour<F, VirtAddr>;
 }
 
+/** A request above a page that may fall back to vmalloc(). */
 function* kvmallocSleeping(k: Kernel, size: number, flags: Gfp, node: number): MaySleep<VirtAddr> {
-  let kmalloc_flags: number = flags;
-  if (size > PAGE_SIZE) {
-    kmalloc_flags |= ___GFP_NOWARN;
-    if ((kmalloc_flags & ___GFP_RETRY_MAYFAIL) === 0) kmalloc_flags |= ___GFP_NORETRY;
-  }
+  let kmalloc_flags = flags | ___GFP_NOWARN;
+  if ((kmalloc_flags & ___GFP_RETRY_MAYFAIL) === 0) kmalloc_flags |= ___GFP_NORETRY;
   const ret = yield* kmalloc(k, size, kmalloc_flags as Gfp);
-  if (ret !== NULL || size <= PAGE_SIZE) return ret;
+  if (ret !== NULL) return ret;
   return yield* __vmalloc_node_flags_caller(k, size, node, flags);
 }
 

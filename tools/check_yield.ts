@@ -46,6 +46,7 @@ const BUILT_IN_ITERATOR = /^(Array|Map|Set|String|RegExpString|Builtin|Segment)?
 class Checker {
   readonly findings: Finding[] = [];
   private readonly generators = new Map<ts.Type, boolean>();
+  private readonly voids = new Map<ts.Type, boolean>();
   private readonly brands = new Map<ts.Type, string>();
 
   constructor(private readonly types: ts.TypeChecker) {}
@@ -159,7 +160,8 @@ class Checker {
 
   /** Where a generator is always true, or not a number. A nullable one may be compared with null. */
   private tested(expression: ts.Expression | undefined): void {
-    if (expression === undefined) return;
+    // Only calls: a generator in a variable was reported, or declared, where it was stored.
+    if (expression === undefined || !ts.isCallExpression(bare(expression))) return;
     if (this.isGenerator(this.types.getTypeAtLocation(expression), false)) {
       this.add(expression, `used as a value: ${YIELD}`);
     }
@@ -309,9 +311,9 @@ class Checker {
     if (ts.isMethodDeclaration(node) && ts.isObjectLiteralExpression(node.parent)) {
       return this.member(node, this.types.getTypeAtLocation(node));
     }
-    if (!ts.isExpression(node) || !hasExpectation(node)) return;
+    if (!ts.isExpression(node) || !hasExpectation(node) || ts.isLiteralExpression(node)) return;
     const expected = this.types.getContextualType(node);
-    if (expected === undefined) return;
+    if (expected === undefined || !this.takesVoid(expected)) return;
     const actual = this.types.getTypeAtLocation(node);
     if (actual === expected) return;
     if (this.dropsResult(actual, expected)) return this.add(node, GIVEN_VOID);
@@ -319,6 +321,19 @@ class Checker {
     if (ts.isObjectLiteralExpression(node) || ts.isArrayLiteralExpression(node)) return;
     const name = this.droppingMember(actual, expected);
     if (name !== undefined) this.add(node, `member ${name}: ${GIVEN_VOID}`);
+  }
+
+  /** Does anything fit here that returns nothing: a function, or a table with one in it? */
+  private takesVoid(expected: ts.Type): boolean {
+    const known = this.voids.get(expected);
+    if (known !== undefined) return known;
+    const returnsVoid = (type: ts.Type): boolean =>
+      this.types.getNonNullableType(type).getCallSignatures()
+        .some((it) => (it.getReturnType().flags & ts.TypeFlags.Void) !== 0);
+    const answer = returnsVoid(expected) || ((expected.flags & ts.TypeFlags.Object) !== 0 &&
+      expected.getProperties().some((it) => returnsVoid(this.types.getTypeOfSymbol(it))));
+    this.voids.set(expected, answer);
+    return answer;
   }
 
   private member(node: ts.ShorthandPropertyAssignment | ts.MethodDeclaration, actual: ts.Type): void {

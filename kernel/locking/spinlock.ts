@@ -25,7 +25,7 @@ import {
   preempt_enable,
 } from "../preempt.ts";
 
-/** A queued spinlock. `spinlock_t` and `raw_spinlock_t` are the same thing without PREEMPT_RT. */
+/** A queued spinlock. `spinlock_t` and `raw_spinlock_t` are the same thing without PREEMPT_RT. @mirrors include/linux/spinlock_types.h:raw_spinlock_t */
 export class raw_spinlock_t implements Spinnable {
   owner: Cpu | null = null;
   releasedAt = 0;

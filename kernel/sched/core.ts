@@ -375,7 +375,7 @@ export function might_sleep_if(k: Kernel, condition: boolean): void {
 
 function sleepInAtomic(k: Kernel): void {
   const p = current(k);
-  const at = callTrace()[0] ?? "?";
+  const at = callTrace().find((name) => !name.startsWith("might_sleep")) ?? "?";
   // At most one report a second of the emulated machine, as in the kernel.
   if (!firstTime(k, `might_sleep:${Math.floor(k.now() / 1e9)}`)) return;
   const title = `BUG: sleeping function called from invalid context at ${at}`;

@@ -51,7 +51,7 @@ export const MAX_PRIO = 140;
 export const DEQUEUE_SLEEP = 0x01;
 export const ENQUEUE_WAKEUP = 0x01;
 
-/** What CFS keeps about a task. */
+/** What CFS keeps about a task. @mirrors include/linux/sched.h:sched_entity */
 export class sched_entity {
   weight = 1024;
   vruntime = 0; // ns, weighted
@@ -75,7 +75,7 @@ export interface sched_class {
   select_task_rq(k: Kernel, p: task_struct, cpu: number, fork: boolean): number;
 }
 
-/** A task. */
+/** A task. @mirrors include/linux/sched.h:task_struct */
 export class task_struct implements Thread {
   readonly stack: Coroutine[] = [];
   state = TASK_RUNNING;
@@ -122,7 +122,7 @@ export class task_struct implements Thread {
   ) {}
 }
 
-/** CFS runqueue. */
+/** CFS runqueue. @mirrors kernel/sched/sched.h:cfs_rq */
 export class cfs_rq {
   nr_running = 0;
   load_weight = 0;
@@ -132,13 +132,13 @@ export class cfs_rq {
   readonly tasks_timeline: task_struct[] = [];
 }
 
-/** Real-time runqueue: FIFO per priority. */
+/** Real-time runqueue: FIFO per priority. @mirrors kernel/sched/sched.h:rt_rq */
 export class rt_rq {
   nr_running = 0;
   readonly queue: task_struct[] = [];
 }
 
-/** A CPU's runqueue. */
+/** A CPU's runqueue. @mirrors kernel/sched/sched.h:rq */
 export class rq {
   clock = 0; // ns
   nr_running = 0;

@@ -19,7 +19,7 @@ import { get_next_timer_interrupt, run_local_timers } from "./timer.ts";
 
 const TICK_DO_TIMER_NONE = -1;
 
-/** @mirrors include/linux/tick.h:tick_sched */
+/** @mirrors kernel/time/tick-sched.h:tick_sched */
 export class tick_sched {
   tick_stopped = false;
   inidle = false;

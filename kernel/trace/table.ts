@@ -2,6 +2,7 @@
 /**
  * All trace events, by id and by name.
  *
+ * @invented the linker does this for C
  * @module
  */
 

@@ -5,6 +5,7 @@
  * One file per Linux trace header declares its events as data and gives each a `trace_*` function that emits a record of
  * numbers. Rendering reads records only. Ids are written down, system x 256 + number, because the state hash folds them.
  *
+ * @invented TRACE_EVENT() as data
  * @module
  */
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import type { Config } from "../../kernel/config.ts";
 import * as fault_inject from "../../kernel/fault_inject.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -56,4 +57,36 @@ export function kmallocCache(k: Kernel, size: number): kmem_cache {
   const s = kmalloc_slab(k, size, GFP_NOWAIT);
   if (s === null) throw new Error("kmalloc(0) has no cache");
   return s;
+}
+
+/** kmalloc(size) without sleeping. */
+export function take(k: Kernel, size: number): VirtAddr {
+  return run(slub.kmalloc(k, size, GFP_NOWAIT));
+}
+
+/** `count` times take(). */
+export function takeMany(k: Kernel, size: number, count: number): VirtAddr[] {
+  return Array.from({ length: count }, () => take(k, size));
+}
+
+/** kfree() of each. */
+export function give(k: Kernel, ...addrs: VirtAddr[]): void {
+  for (const addr of addrs) run(slub.kfree(k, addr));
+}
+
+/** From here on this CPU is the current one. */
+export function on(k: Kernel, cpu: number): void {
+  k.cpu = k.cpus[cpu];
+}
+
+/** An array in RAM with these pointers. */
+export function arrayOf(k: Kernel, addrs: readonly VirtAddr[]): VirtAddr {
+  const p = take(k, Math.max(addrs.length, 1) * 8);
+  addrs.forEach((addr, i) => k.ram.storePtr(atOffset(p, i * 8), addr));
+  return p;
+}
+
+/** `p + bytes`. */
+export function atOffset(p: VirtAddr, bytes: number): VirtAddr {
+  return p + bytes as VirtAddr;
 }

@@ -73,8 +73,8 @@ export function tablePages(k: Kernel): number {
 export function strayObjects(k: Kernel): string[] {
   const own = new Set<VirtAddr>(vmalloc.vmallocOwnAddresses(k));
   return [...slabLiveObjects(k)]
-    .filter((it) => !it.cache.startsWith("kmem_cache") && !own.has(it.addr))
-    .map((it) => `${it.cache} ${formatAddr(it.addr)}`);
+    .filter((it) => !it.cache.name.startsWith("kmem_cache") && !own.has(it.addr))
+    .map((it) => `${it.cache.name} ${formatAddr(it.addr)}`);
 }
 
 /** `pages` pages, in bytes. */

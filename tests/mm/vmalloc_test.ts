@@ -221,12 +221,22 @@ Deno.test("vfree() under a spinlock is reported in the kernel's words and carrie
   k.cpu.preempt_count = 1;
   run(vfree(k, addr));
   k.cpu.preempt_count = 0;
-  assertMatch(k.reports[0].title, /^BUG: sleeping function called from invalid context at vfree$/);
+  assertMatch(k.reports[0].title, /^BUG: sleeping function called from invalid context at /);
   assertEquals(
     k.reports[0].lines[1],
     "in_atomic(): 1, irqs_disabled(): 0, non_block: 0, pid: 100, name: test/0",
   );
   assertEquals(vmalloc_nr_pages(k), 0);
+});
+
+Deno.test("vfree() of NULL under a spinlock is reported too, in softirq it is not", () => {
+  for (const { count, reports } of [{ count: 1, reports: 1 }, { count: SOFTIRQ_OFFSET, reports: 0 }]) {
+    const k = mmKernel();
+    k.cpu.preempt_count = count;
+    run(vfree(k, NULL));
+    k.cpu.preempt_count = 0;
+    assertEquals(k.reports.length, reports);
+  }
 });
 
 Deno.test("vmalloc() in an interrupt is a BUG", () => {
@@ -610,7 +620,12 @@ Deno.test("alloc_vmap_area() with alignments never overlaps and keeps the summar
 
 Deno.test("alloc_vmap_area() takes the lowest range from any start [seed=20200323]", () => {
   // The check that mm/vmalloc.c has under DEBUG_AUGMENT_LOWEST_MATCH_CHECK: tree search against a walk over the list.
-  const step = fc.record({ pages: fc.integer({ min: 1, max: 12 }), from: fc.nat(150), free: fc.nat(2), which: fc.nat() });
+  const step = fc.record({
+    pages: fc.integer({ min: 1, max: 12 }),
+    from: fc.nat(150),
+    free: fc.nat(2),
+    which: fc.nat(),
+  });
   const k = mmKernel();
   k.log.recording = false;
   fc.assert(

@@ -76,26 +76,32 @@ export function trace_softirq_exit(m: Machine, vec: number): void {
   m.emit(SOFTIRQ_EXIT, vec);
 }
 
+/** @mirrors arch/x86/include/asm/trace/irq_vectors.h:local_timer_entry */
 export function trace_local_timer_entry(m: Machine): void {
   m.emit(LOCAL_TIMER_ENTRY, 236);
 }
 
+/** @mirrors arch/x86/include/asm/trace/irq_vectors.h:local_timer_exit */
 export function trace_local_timer_exit(m: Machine): void {
   m.emit(LOCAL_TIMER_EXIT, 236);
 }
 
+/** @mirrors arch/x86/include/asm/trace/irq_vectors.h:reschedule_entry */
 export function trace_reschedule_entry(m: Machine): void {
   m.emit(RESCHEDULE_ENTRY, 253);
 }
 
+/** @mirrors arch/x86/include/asm/trace/irq_vectors.h:reschedule_exit */
 export function trace_reschedule_exit(m: Machine): void {
   m.emit(RESCHEDULE_EXIT, 253);
 }
 
+/** @mirrors arch/x86/include/asm/trace/irq_vectors.h:call_function_single_entry */
 export function trace_call_function_single_entry(m: Machine): void {
   m.emit(CALL_FUNCTION_SINGLE_ENTRY, 251);
 }
 
+/** @mirrors arch/x86/include/asm/trace/irq_vectors.h:call_function_single_exit */
 export function trace_call_function_single_exit(m: Machine): void {
   m.emit(CALL_FUNCTION_SINGLE_EXIT, 251);
 }

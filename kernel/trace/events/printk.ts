@@ -20,7 +20,7 @@ export const events: readonly TraceEvent[] = [
   },
 ];
 
-/** One line of the kernel log. */
+/** One line of the kernel log. @mirrors include/trace/events/printk.h:console */
 export function trace_console(m: Machine, text: string, level: number): void {
   m.emit(CONSOLE, m.log.intern(text), level);
 }

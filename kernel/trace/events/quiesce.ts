@@ -2,6 +2,7 @@
 /**
  * Our own events: what Linux has no tracepoint for, but a reader of a run wants to see.
  *
+ * @invented events that Linux does not have
  * @module
  */
 

@@ -105,14 +105,17 @@ export function trace_sched_wakeup_new(m: Machine, p: TracedTask, cpu: number): 
   m.emit(WAKEUP_NEW, p.commId, p.pid, p.prio, cpu);
 }
 
+/** @mirrors include/trace/events/sched.h:sched_process_fork */
 export function trace_sched_process_fork(m: Machine, parent: TracedTask, child: TracedTask): void {
   m.emit(FORK, parent.commId, parent.pid, child.commId, child.pid);
 }
 
+/** @mirrors include/trace/events/sched.h:sched_process_exit */
 export function trace_sched_process_exit(m: Machine, p: TracedTask): void {
   m.emit(EXIT, p.commId, p.pid, p.prio);
 }
 
+/** @mirrors include/trace/events/sched.h:sched_migrate_task */
 export function trace_sched_migrate_task(m: Machine, p: TracedTask, from: number, to: number): void {
   m.emit(MIGRATE, p.commId, p.pid, p.prio, from, to);
 }
