@@ -37,6 +37,44 @@ const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_
 const RCU: readonly RcuChoice[] = ["tiny", "tree", "none"];
 const PREEMPT: readonly PreemptChoice[] = ["none", "full"];
 
+/**
+ * Words that tokens hold as one number, so that the usual token is short. Append only: a place once given stays given.
+ */
+const WORDS: readonly string[] = [
+  "",
+  "ext4_kvfree_array_rcu",
+  "hello_kvfree_rcu",
+  "variant",
+  "printed",
+  "fixed",
+  "kvfree_rcu",
+  "grows",
+  "fail",
+  "kmalloc",
+  "page",
+  "wrapper",
+  "page,wrapper",
+  "size",
+  "!fail",
+  "!clear",
+  "what",
+  "slab",
+  "site",
+  "cache",
+  "order",
+  "gfp",
+  "gfpMask",
+  "nth",
+  "times",
+  "-1",
+  "0",
+  "1",
+  "2",
+  "3",
+  "kvfree_call_rcu_add_ptr_to_bulk",
+  "attach_rcu_head_to_object",
+];
+
 class Writer {
   readonly bytes: number[] = [];
 
@@ -46,7 +84,11 @@ class Writer {
     this.bytes.push(rest);
   }
 
+  /** A word of the list by its place, or 0 and the bytes. */
   text(value: string): void {
+    const word = WORDS.indexOf(value) + 1;
+    this.varint(word);
+    if (word > 0) return;
     const bytes = new TextEncoder().encode(value);
     this.varint(bytes.length);
     this.bytes.push(...bytes);
@@ -68,6 +110,9 @@ class Reader {
   }
 
   text(): string {
+    const word = this.varint();
+    if (word > WORDS.length) throw new TokenError("token names a word that this build does not know");
+    if (word > 0) return WORDS[word - 1];
     const length = this.varint();
     if (this.at + length > this.bytes.length) throw new TokenError("token is cut off");
     const text = new TextDecoder().decode(new Uint8Array(this.bytes.slice(this.at, this.at + length)));

@@ -111,19 +111,20 @@ export class Workbench {
   private perform(k: Kernel, action: Action & { kind: "run" }): Run;
   private perform(k: Kernel, action: Action): Run | null;
   private perform(k: Kernel, action: Action): Run | null {
-    this.actions.push(action);
     switch (action.kind) {
       case "run":
         this.run = new Run(k, action.scenario, action.options);
         if (action.ref !== null) this.since = this.run.startSeq;
-        return this.run;
+        break;
       case "fail":
-        addFailRule(k, action.rule);
-        return null;
+        addFailRule(k, action.rule); // throws for a rule that can never match
+        break;
       case "clear":
         clearFailRules(k);
-        return null;
+        break;
     }
+    this.actions.push(action);
+    return action.kind === "run" ? this.run : null;
   }
 
   /** Goes on to the end of the run, or to event `breakAt`; each step of the iteration is one chunk. */
