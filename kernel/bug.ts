@@ -23,7 +23,7 @@ import {
 import { callTrace } from "./stacktrace.ts";
 import { KERNEL_STATIC, type StaticKey } from "./static.ts";
 
-/** Thrown to unwind a context of the emulated kernel after an oops; the engine hands it to the fault vector. @invented unwinding */
+/** Thrown to unwind a context after an oops; the engine hands it to the fault vector. @invented unwinding */
 export class KernelOops extends Error {
   override readonly name: string = "KernelOops";
 }

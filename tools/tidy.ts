@@ -7,7 +7,8 @@
  *   - a file has at most 600 lines, unless `LONG_FILES` says why;
  *   - no marks of unfinished work, no carriage returns;
  *   - no path of a build machine, no registry host, and no tarball address in the lock file;
- *   - what a Markdown file links to exists.
+ *   - what a Markdown file links to exists;
+ *   - every file's `statics` is listed in init/statics.ts, or boot would not create them.
  *
  * `tidy()` is pure and tested in tests/tools/tidy_test.ts; only `main()` reads the tree, so that bare `deno test` needs
  * no permission.
@@ -124,6 +125,19 @@ function tidyLinks(
   }
 }
 
+/** Files whose `statics` no line of init/statics.ts (`listing`) imports. */
+export function unlistedStatics(files: ReadonlyMap<string, string>, listing: string): Finding[] {
+  const findings: Finding[] = [];
+  for (const [path, text] of files) {
+    if (!isMirror(path) || !text.includes("\nexport const statics") || listing.includes(`"../${path}"`)) {
+      continue;
+    }
+    if (path.startsWith("init/") && listing.includes(`"./${path.slice("init/".length)}"`)) continue;
+    findings.push({ file: path, line: 1, column: 1, what: "its statics are not listed in init/statics.ts" });
+  }
+  return findings;
+}
+
 // ---- the command -------------------------------------------------------------------------------------------------
 
 /** Text files by their endings; anything else in the tree is not read. */
@@ -140,7 +154,9 @@ function main(): void {
       return false;
     }
   };
-  const findings = files.flatMap((path) => tidy(path, readText(path), exists));
+  const texts = new Map(files.map((path) => [path, readText(path)]));
+  const findings = files.flatMap((path) => tidy(path, texts.get(path) ?? "", exists));
+  findings.push(...unlistedStatics(texts, texts.get("init/statics.ts") ?? ""));
   if (!report("tidy", `${files.length} files`, findings)) Deno.exit(1);
 }
 

@@ -46,7 +46,7 @@ export class Ram {
   readonly size: number;
   readonly bytes: Uint8Array;
   readonly shadow: Uint8Array;
-  /** Called at an access to invalid memory (phys >= 0) or to no memory (phys < 0); the access is then carried out if it can be. */
+  /** Called at an access to invalid memory (phys >= 0) or to none (phys < 0); it is then carried out if it can be. */
   onBadAccess: BadAccess = failOnBadAccess;
   /** Root of the page tables of the vmalloc area, 0 until mm sets it. */
   pgd = 0;

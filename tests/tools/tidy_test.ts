@@ -4,7 +4,7 @@
  * pieces, so that the rules do not find them in this file.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { LONG_FILES, tidy } from "../../tools/tidy.ts";
+import { LONG_FILES, tidy, unlistedStatics } from "../../tools/tidy.ts";
 
 const HEAD = "// SPDX-License-Identifier: GPL-2.0-only\n/** What it is. */\n";
 
@@ -101,4 +101,14 @@ for (const { name, path = "kernel/a.ts", text, found } of CASES) {
 
 Deno.test("every entry of LONG_FILES gives its reason", () => {
   for (const [path, why] of Object.entries(LONG_FILES)) assertStringIncludes(why, "(", path);
+});
+
+Deno.test("unlistedStatics() finds the file whose statics boot would not create", () => {
+  const text = "\nexport const statics = [];";
+  const files = new Map([["mm/a.ts", text], ["mm/b.ts", text], ["init/c.ts", text], ["repl/d.ts", text], [
+    "mm/e.ts",
+    "",
+  ]]);
+  const listing = `import { statics as a } from "../mm/a.ts";\nimport { statics as c } from "./c.ts";`;
+  assertEquals(unlistedStatics(files, listing).map((f) => f.file), ["mm/b.ts"]);
 });
