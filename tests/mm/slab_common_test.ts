@@ -6,6 +6,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { NULL, PAGE_OFFSET, PAGE_SIZE } from "../../kernel/machine/addr.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
+import { int, struct, ulong } from "../../kernel/machine/struct.ts";
 import { SHADOW_PAGE_REDZONE } from "../../kernel/machine/ram.ts";
 import { KernelOops } from "../../kernel/bug.ts";
 import { addFailRule } from "../../kernel/fault_inject.ts";
@@ -21,6 +22,9 @@ import { mem_map, virt_to_page } from "../../mm/mm_types.ts";
 import { NR_SLAB_UNRECLAIMABLE } from "../../mm/mmzone.ts";
 import {
   boot_kmem_cache,
+  kmalloc_caches,
+  kmalloc_index,
+  KMALLOC_NORMAL,
   type kmem_cache,
   slab_caches,
   SLAB_FAILSLAB,
@@ -38,6 +42,7 @@ import { checkSlab } from "../../mm/slab_check.ts";
 import {
   calculate_alignment,
   kmalloc_slab,
+  KMEM_CACHE,
   kmem_cache_create,
   kmem_cache_create_usercopy,
   kmem_cache_destroy,
@@ -87,7 +92,9 @@ Deno.test("kmalloc_slab() picks the smallest class that holds the size", () => {
   const k = slabKernel();
   const classes = [8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192];
   for (let size = 1; size <= 8192; size++) {
-    assertEquals(kmalloc_slab(k, size, GFP_NOWAIT)?.size, classes.find((c) => c >= size), `size ${size}`);
+    const s = kmalloc_slab(k, size, GFP_NOWAIT);
+    assertEquals(s?.size, classes.find((c) => c >= size), `size ${size}`);
+    assert(s === kmalloc_caches(k)[KMALLOC_NORMAL][kmalloc_index(size)], `index of ${size}`);
   }
   assertEquals(kmalloc_slab(k, 0, GFP_NOWAIT), null);
 });
@@ -190,6 +197,12 @@ Deno.test("kmem_cache_create() shares a cache whose objects would do", () => {
   run(kmem_cache_free(k, first, addr));
   assertEquals(run(kmem_cache_zalloc(k, first, GFP_KERNEL)), addr);
   assertEquals(k.ram.load32(addr + 100 as VirtAddr), 0);
+});
+
+Deno.test("KMEM_CACHE() takes name, size and alignment from the struct", () => {
+  const k = slabKernel();
+  const s = run(KMEM_CACHE(k, struct("pair", { left: ulong, right: int }), 0));
+  assertEquals([s?.name, s?.object_size, s?.align, s?.size], ["pair", 16, 8, 16]);
 });
 
 Deno.test("kmem_cache_create() does not share what must stay apart", () => {
