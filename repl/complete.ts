@@ -45,8 +45,8 @@ function argumentsOf<S extends Session>(command: Command<S>, session: S, words: 
   const current = words.at(-1) ?? "";
   const before = optionNamed(command.options, words.at(-2));
   if (before !== undefined && before.type !== "flag") return [...(before.choices ?? [])];
-  if (current.startsWith("-")) return (command.options ?? []).map((option) => `--${option.name}`);
   const own = command.complete?.(session, words) ?? [];
+  if (current.startsWith("-")) return [...(command.options ?? []).map((option) => `--${option.name}`), ...own];
   const position = words.slice(0, -1).filter((word, i) => {
     const option = optionNamed(command.options, words[i - 1]);
     return !word.startsWith("-") && (option === undefined || option.type === "flag");

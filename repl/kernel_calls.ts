@@ -34,6 +34,7 @@ export const GENERATORS: readonly string[] = [
   "local_bh_enable",
   "msleep",
   "mutex_lock",
+  "mutex_trylock",
   "mutex_unlock",
   "rcu_assign_pointer",
   "rcu_barrier",
@@ -60,18 +61,14 @@ export const GENERATORS: readonly string[] = [
 export class KernelCall<T> implements PromiseLike<T> {
   /** What the thread will be called. */
   readonly name: string;
-  private readonly call: () => MaySleep<T>;
+  /** `yield*` in a kernel function: calls it here. Not a method, so that it has no name in a call trace. */
+  readonly [Symbol.iterator]!: () => MaySleep<T>;
   private readonly carryOut: (call: KernelCall<T>) => Promise<T>;
 
   constructor(name: string, call: () => MaySleep<T>, carryOut: (call: KernelCall<T>) => Promise<T>) {
     this.name = name;
-    this.call = call;
+    this[Symbol.iterator] = call;
     this.carryOut = carryOut;
-  }
-
-  /** `yield*` in a kernel function: calls it here. */
-  [Symbol.iterator](): MaySleep<T> {
-    return this.call();
   }
 
   /** `await` outside of one: calls it in a thread of its own. */
@@ -92,12 +89,15 @@ export function kernelNames(
   const names: Record<string, unknown> = { ...library };
   for (const name of GENERATORS) {
     const fn = library[name] as (...args: unknown[]) => MaySleep<unknown>;
-    const later = (...args: unknown[]): KernelCall<unknown> => new KernelCall(name, () => fn(...args), carryOut);
+    const later = (...args: unknown[]): KernelCall<unknown> =>
+      new KernelCall(name, () => fn(...args), carryOut);
     Object.defineProperty(later, "name", { value: name }); // the kernel shows the names of callbacks
     names[name] = later;
   }
   names.run = (fn: unknown): KernelCall<unknown> => {
-    if (typeof fn !== "function") throw new TypeError("run: a kernel function is needed: run(function* (k) { ... })");
+    if (typeof fn !== "function") {
+      throw new TypeError("run: a kernel function is needed: run(function* (k) { ... })");
+    }
     return new KernelCall(fn.name || "typescript", () => fn(kernel()) as MaySleep<unknown>, carryOut);
   };
   return names;

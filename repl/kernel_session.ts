@@ -7,16 +7,18 @@
 // and said; each report of the kernel is shown once, when it has happened.
 
 import type { Kernel } from "../kernel/kernel.ts";
+import type { MaySleep } from "../kernel/machine/effects.ts";
 import type { Workbench } from "../explore/workbench.ts";
 import type { Scenario } from "../explore/scenario.ts";
 import type { Output } from "./command.ts";
 import { BREATHE } from "./command.ts";
 import { KernelCall } from "./kernel_calls.ts";
+import { lineOfInput } from "./inputs.ts";
 import { Programs } from "./programs.ts";
 import { dmesgLine } from "./render/dmesg.ts";
 import { Session } from "./session.ts";
 import type { SiteTable } from "./sites.ts";
-import { headline, type Outcome, placeOf, STATUS, UsageError } from "./status.ts";
+import { headline, type Outcome, placeOf, ShellError, STATUS, UsageError } from "./status.ts";
 
 /** What a command that needs a machine says without one. */
 export const NOT_BOOTED = "no kernel is booted. Try: boot --rcu tiny";
@@ -126,7 +128,9 @@ export class KernelSession extends Session {
   /** A call of a kernel function is carried out; what else changed the machine is said. */
   override settle(value: unknown): Promise<unknown> | undefined {
     if (this.before !== this.fingerprint()) {
-      this.host.warn("this line changed the machine outside of a thread: going back or a TOKEN will not bring that back");
+      this.host.warn(
+        "this line changed the machine outside of a thread: going back or a TOKEN will not bring that back",
+      );
     }
     return value instanceof KernelCall ? Promise.resolve(value) : undefined;
   }
@@ -139,8 +143,8 @@ export class KernelSession extends Session {
       name: call.name,
       summary: "",
       options: [],
-      *main() {
-        delete result.value;
+      main: function* typescript(): MaySleep<void> { // the name that call traces and call sites show
+        delete result.value; // going back does it again
         result.value = yield* call;
       },
     };
@@ -156,16 +160,24 @@ export class KernelSession extends Session {
     const { verdictLines, verdictStatus } = await import("./render/verdict.ts");
     const verdict = run.verdict();
     this.before = this.fingerprint();
-    if (verdictStatus(bench.k, verdict) !== STATUS.ok) {
-      for (const line of verdictLines(bench.k, scenario.name, verdict)) this.host.out(line);
-    }
-    if (!("value" in result)) throw new Error(`${call.name} did not return`);
-    return result.value as T;
+    const status = verdictStatus(bench.k, verdict);
+    if (status === STATUS.ok && "value" in result) return result.value as T;
+    for (const line of verdictLines(bench.k, scenario.name, verdict)) this.host.out(line);
+    throw new ShellError(status === STATUS.ok ? STATUS.failed : status, ""); // its lines have said it
   }
 
   /** Changes when the machine does; by no means a proof, but TypeScript hardly changes it without an event or a store. */
   private fingerprint(): string {
     return this.booted ? `${this.k.seq} ${this.k.hash.text()}` : "";
+  }
+
+  /** Addresses in hexadecimal; what to do with a generator. */
+  override show(value: unknown): readonly string[] | undefined {
+    if (typeof value === "number" && value >= LOWEST_ADDRESS && value < 2 ** 48 && Number.isInteger(value)) {
+      return [`ffff${value.toString(16)}`];
+    }
+    if (Object.prototype.toString.call(value) !== "[object Generator]") return undefined;
+    return ["a generator that nobody carries out: run(function* (k) { ... }) does, in a thread"];
   }
 
   /** The kernel's own errors in one line. */
@@ -189,11 +201,15 @@ export class KernelSession extends Session {
   }
 }
 
-/** Where the user's own code threw: the innermost frame outside of this project, else the innermost. */
-export function userPlace(error: unknown): string | undefined {
+/** Where the user's own code threw: in a TypeScript line, outside of this project, or as far out as it gets. */
+function userPlace(error: unknown): string | undefined {
+  const line = error instanceof Error ? lineOfInput(error.stack ?? "") : undefined;
+  if (line !== undefined) return `line ${line}`;
   return placeOf(error, (file) => !file.startsWith(ROOT)) ?? placeOf(error, (file) => !KERNEL.test(file)) ??
     placeOf(error);
 }
 
 const ROOT = new URL("../", import.meta.url).href;
 const KERNEL = /\/(kernel|mm|rcu|init|explore|repl)\/[\w/.-]+\.ts/;
+/** Start of the upper half of the 48 bits: everything that is an address of the kernel. */
+const LOWEST_ADDRESS = 2 ** 47;

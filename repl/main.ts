@@ -3,8 +3,9 @@
 //
 // Ours. The one place that names the files of commands; program.ts runs them. Invariant: nothing here but names.
 
+import { kernelCommands } from "./commands/table.ts";
 import { shellCommands } from "./commands/shell.ts";
+import { KernelSession } from "./kernel_session.ts";
 import { runProgram } from "./program.ts";
-import { Session } from "./session.ts";
 
-if (import.meta.main) await runProgram(new Session(), [...shellCommands]);
+if (import.meta.main) await runProgram(new KernelSession(), [...kernelCommands, ...shellCommands]);

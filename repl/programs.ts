@@ -41,12 +41,19 @@ export class Programs {
     return this.known.get(word);
   }
 
+  /** Loads the examples, so that Tab knows their options. */
+  async preload(): Promise<void> {
+    for (const name of this.names()) await this.find(name);
+  }
+
   /** Loads an example by name, or a file. Throws when there is none, or when it cannot be run. */
   async find(word: string): Promise<Program> {
     const load = Object.hasOwn(EXAMPLES, word) ? EXAMPLES[word] : undefined;
     if (load === undefined && !isPath(word)) {
       const guess = didYouMean(word, this.names());
-      throw new UsageError(`run: no example "${word}"${guess} (run lists them; a file is given as ${word}.ts)`);
+      throw new UsageError(
+        `run: no example "${word}"${guess} (run lists them; a file is given as ${word}.ts)`,
+      );
     }
     const scenario = load === undefined ? await this.load(word) : (await load()).default;
     this.known.set(word, scenario);
@@ -116,7 +123,9 @@ function importError(path: string, url: string, error: unknown): ShellError {
   const first = text.split("\n")[0].replace(/^The module's source code could not be parsed: /, "");
   const name = error instanceof Error ? error.name : "";
   if (name === "NotCapable" || /permission/i.test(first) || /^Requires \w+ access/.test(first)) {
-    return new UsageError(`run: cannot read "${path}": the permission to read it was not given (--allow-read)`);
+    return new UsageError(
+      `run: cannot read "${path}": the permission to read it was not given (--allow-read)`,
+    );
   }
   if (/^Module not found/.test(first) && first.includes(url)) {
     return new UsageError(`run: cannot read "${path}": there is no such file`);

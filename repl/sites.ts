@@ -8,12 +8,22 @@
 
 import type { Kernel } from "../kernel/kernel.ts";
 import type { EventRecord } from "../kernel/machine/log.ts";
-import { allocationCaller, type StackFrame } from "../kernel/stacktrace.ts";
+import { allocationCaller, type StackFrame, stackFrames } from "../kernel/stacktrace.ts";
 import { SYSTEM } from "../kernel/trace/trace_event.ts";
+import { isInput, userLine } from "./inputs.ts";
 import { shortFile } from "./status.ts";
 
-/** Systems of events that have a call site. */
-const WITH_SITE: ReadonlySet<number> = new Set([SYSTEM.quiesce, SYSTEM.kmem, SYSTEM.vmalloc]);
+/** Systems of events whose call site is the caller of an allocator. */
+const WITH_SITE: ReadonlySet<number> = new Set([SYSTEM.kmem, SYSTEM.vmalloc]);
+
+const C_NAME = /^_*[a-z][a-z0-9_]*$/;
+
+/** Who called into RCU: the innermost function of C name outside of it, of mm/ and of the tracepoints. */
+function rcuCaller(): StackFrame | undefined {
+  return stackFrames().find((frame) =>
+    C_NAME.test(frame.name) && !/^(rcu|mm|kernel\/trace)\//.test(shortFile(frame.file))
+  );
+}
 
 /** The call sites of one machine. */
 export class SiteTable {
@@ -22,7 +32,10 @@ export class SiteTable {
 
   /** Captures the sites of `k` from now on. */
   watch(k: Kernel): void {
-    k.captureSite = (kind) => kind === 0 || WITH_SITE.has(kind >>> 8) ? this.capture() : 0;
+    k.captureSite = (kind) => {
+      if (kind >>> 8 === SYSTEM.quiesce) return this.numberOf(rcuCaller());
+      return kind === 0 || WITH_SITE.has(kind >>> 8) ? this.numberOf(allocationCaller()) : 0;
+    };
     k.siteName = (site) => this.frames[site]?.name ?? "";
   }
 
@@ -35,11 +48,18 @@ export class SiteTable {
   placeOf(record: EventRecord): string {
     const frame = this.frames[record.site];
     if (frame === undefined || frame.name === "") return "";
-    return `${frame.name} (${shortFile(frame.file)}:${frame.line})`;
+    if (isInput(frame.file)) return `${frame.name} (line ${userLine(frame.line)})`;
+    const file = shortFile(frame.file);
+    return file.startsWith("repl/") ? frame.name : `${frame.name} (${file}:${frame.line})`;
   }
 
-  private capture(): number {
-    const frame = allocationCaller();
+  /** Whether it is code of an example or of the user, not of the kernel. */
+  isUserCode(record: EventRecord): boolean {
+    const { file } = this.frames[record.site] ?? this.frames[0];
+    return file !== "" && !/^(kernel|mm|rcu|init)\//.test(shortFile(file));
+  }
+
+  private numberOf(frame: StackFrame | undefined): number {
     if (frame === undefined) return 0;
     const key = `${frame.name} ${frame.file} ${frame.line}`;
     const known = this.numbers.get(key);

@@ -81,11 +81,11 @@ export function headline(error: unknown): string {
 }
 
 /** Our own root folder as it appears in stack frames, so that places can be printed relative to it. */
-const ROOT = new URL("../", import.meta.url).href;
+const ROOT = new URL("../", import.meta.url).href.replace(/^file:\/\//, "");
 
 /** A file of this project relative to its root, any other by its last name; without what `run FILE` adds. */
 export function shortFile(file: string): string {
-  const path = file.replace(/[?#].*$/, "");
+  const path = file.replace(/[?#].*$/, "").replace(/^file:\/\//, "");
   return path.startsWith(ROOT) ? path.slice(ROOT.length) : path.split("/").at(-1) ?? path;
 }
 

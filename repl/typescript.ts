@@ -10,6 +10,7 @@
 // one `SourceError` (syntax, status 2) or `ScriptError` (thrown, status 1) with its place.
 // Left out: checking of types, which would need the compiler (seconds, not milliseconds).
 
+import { inputName, lineOfInput } from "./inputs.ts";
 import { rewrite } from "./rewrite.ts";
 import { headline, OutputClosed, ShellError, STATUS } from "./status.ts";
 
@@ -32,9 +33,6 @@ export interface Evaluated {
   readonly hasValue: boolean;
 }
 
-/** Lines that the engine and the wrapper below put before the user's first. */
-const LINES_BEFORE = 3;
-
 /** Evaluates text in a scope, keeping what it declares there. */
 export class Evaluator {
   private readonly scope: Record<string, unknown>;
@@ -48,7 +46,7 @@ export class Evaluator {
   async evaluate(text: string): Promise<Evaluated> {
     const { code, names } = await rewrite(text);
     for (const name of names) if (!(name in this.scope)) this.scope[name] = undefined;
-    const source = `quiesce-input-${++this.inputs}`;
+    const source = inputName(++this.inputs);
     const run = new Function(
       "scope",
       `with (scope) return (async function () { "use strict";\n${code}\n})();\n//# sourceURL=${source}`,
@@ -70,20 +68,15 @@ export class Evaluator {
       this.scope._ = settled;
       return { value: settled, hasValue: true };
     } catch (error) {
-      throw this.thrown(error, `quiesce-input-${this.inputs}`);
+      throw this.thrown(error, inputName(this.inputs));
     }
   }
 
   private thrown(error: unknown, source: string): unknown {
     if (error instanceof OutputClosed) return error;
     this.scope._error = error;
-    return error instanceof ShellError ? error : new ScriptError(error, lineIn(error, source));
+    if (error instanceof ShellError) return error;
+    const line = error instanceof Error ? lineOfInput(error.stack ?? "", source) : undefined;
+    return new ScriptError(error, line === undefined ? undefined : line - 1);
   }
-}
-
-/** The line of the user's text in the innermost frame that is in it. */
-function lineIn(error: unknown, source: string): number | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const frame = new RegExp(`${source}(?:, <anonymous>)?:(\\d+):\\d+`).exec(error.stack ?? "");
-  return frame === null ? undefined : Number(frame[1]) - LINES_BEFORE - 1;
 }

@@ -22,7 +22,9 @@ export function* hexLines(ram: Ram, addr: VirtAddr, count: number): Generator<st
     if (at + 1 < count) words.push(wordAt(ram, addr + (at + 1) * WORD));
     const there = words.filter((word) => word !== undefined);
     if (there.length === 0) return false;
-    const hex = there.map((word) => Array.from(word).reverse().map((b) => b.toString(16).padStart(2, "0")).join(""));
+    const hex = there.map((word) =>
+      Array.from(word).reverse().map((b) => b.toString(16).padStart(2, "0")).join("")
+    );
     const text = there.map((word) => Array.from(word, character).join("")).join("");
     yield `${formatAddr(addr + at * WORD)}:  ${hex.join(" ").padEnd(33)}   ${text}`;
     if (there.length < words.length) return false;

@@ -18,10 +18,15 @@ const MOST_LISTED = 10;
 export function* rcuLines(k: Kernel): Generator<string, void, void> {
   const { callbacks, readyToRun } = tinyState(k);
   yield "tiny RCU: one CPU, so any context switch, and any tick in user mode, ends a grace period";
-  yield `${count(callbacks.length, "callback")} queued` + (callbacks.length === 0 ? "" : readyToRun
-    ? ": the grace period of the first is over, softirq RCU will invoke it"
-    : ": they wait for the next context switch");
-  for (const head of callbacks.slice(0, MOST_LISTED)) yield `  rcu_head ${formatAddr(head)}  ${callbackText(k, head)}`;
+  yield `${count(callbacks.length, "callback")} queued` +
+    (callbacks.length === 0
+      ? ""
+      : readyToRun
+      ? ": the grace period of the first is over, softirq RCU will invoke it"
+      : ": they wait for the next context switch");
+  for (const head of callbacks.slice(0, MOST_LISTED)) {
+    yield `  rcu_head ${formatAddr(head)}  ${callbackText(k, head)}`;
+  }
   if (callbacks.length > MOST_LISTED) yield `  and ${callbacks.length - MOST_LISTED} more`;
 }
 
@@ -50,7 +55,8 @@ function* chainLines(
   chain: readonly { readonly addr: VirtAddr; readonly nr_records: number }[],
 ): Generator<string, void, void> {
   const pointers = chain.reduce((sum, block) => sum + block.nr_records, 0);
-  yield `${what}: ` + (chain.length === 0 ? "nothing" : `${count(pointers, "pointer")} in ${count(chain.length, "block")}`);
+  yield `${what}: ` +
+    (chain.length === 0 ? "nothing" : `${count(pointers, "pointer")} in ${count(chain.length, "block")}`);
   let listed = 0;
   for (const { addr, nr_records } of chain) {
     yield `  block ${formatAddr(addr)} holds ${nr_records}`;

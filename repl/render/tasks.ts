@@ -40,7 +40,8 @@ export function* psLines(k: Kernel): Generator<string, void, void> {
   for (const p of [...idle, ...tasklist(k)]) {
     const state = STATES[p.state] ?? "??";
     const task = p.addr === NULL ? "in the image    " : formatAddr(p.addr);
-    const line = `${p.on_cpu ? ">" : " "}${String(p.pid).padStart(5)}  ${String(p.cpu).padStart(3)}  ${task}  ` +
+    const line =
+      `${p.on_cpu ? ">" : " "}${String(p.pid).padStart(5)}  ${String(p.cpu).padStart(3)}  ${task}  ` +
       `${state}  ${p.comm.padEnd(21)}  ${waitOf(p)}`;
     yield line.trimEnd();
   }

@@ -25,19 +25,24 @@ const MEANING: Readonly<Record<Ending, string>> = {
 };
 
 /** First lines of reports after which a context did not go on. */
-const OOPS = /^(kernel BUG at|BUG: kernel NULL pointer|BUG: unable to handle|general protection fault|Kernel panic)/;
+const OOPS =
+  /^(kernel BUG at|BUG: kernel NULL pointer|BUG: unable to handle|general protection fault|Kernel panic)/;
 
 /** The shell's status for a verdict. */
 export function verdictStatus(k: Kernel, verdict: RunVerdict): ExitStatus {
   const status = STATUS_OF[verdict.ending];
   if (status !== STATUS.ok || verdict.reports === 0) return status;
-  return k.reports.slice(-verdict.reports).some((r: KernelReport) => OOPS.test(r.title)) ? STATUS.bug : STATUS.failed;
+  return k.reports.slice(-verdict.reports).some((r: KernelReport) => OOPS.test(r.title))
+    ? STATUS.bug
+    : STATUS.failed;
 }
 
 /** The lines for a run that is over. */
 export function* verdictLines(k: Kernel, name: string, verdict: RunVerdict): Generator<string, void, void> {
   const { ending, reports, lastEvent, ns, remaining } = verdict;
-  yield `${name}: ${MEANING[ending]}, event ${lastEvent}, ${milliseconds(ns)} ms, ${count(reports, "report")}`;
+  yield `${name}: ${MEANING[ending]}, event ${lastEvent}, ${milliseconds(ns)} ms, ${
+    count(reports, "report")
+  }`;
   for (const task of remaining) yield `  ${task.comm} (pid ${task.pid}) ${task.state}`;
   if (ending !== "undrained") return;
   if (k.rcu.busy(k)) yield "  RCU has callbacks that were not invoked: rcu shows them";

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The machine: boot one, look at its tasks and run queues.
+//
+// Ours. The kernel and what draws it are loaded when a command runs, so this file costs the prompt nothing.
+// Invariant: a choice that cannot be is refused before the running machine is touched.
+
+import type { Config, Level, PreemptChoice, RcuChoice } from "../../kernel/config.ts";
+import type { Policy } from "../../kernel/machine/chooser.ts";
+import type { Arguments } from "../arguments.ts";
+import type { Command, Lines } from "../command.ts";
+import type { KernelSession } from "../kernel_session.ts";
+import { UsageError } from "../status.ts";
+import { formatSize } from "../values.ts";
+
+const MiB = 2 ** 20;
+
+const boot: Command<KernelSession> = {
+  name: "boot",
+  group: "machine",
+  summary: "boot a machine, in place of the one that is there",
+  kind: "configure",
+  description: "Everything that is not given has its default; so far that is tiny RCU on one CPU.\n" +
+    "The same options and the same seed give the same machine to the last event.",
+  options: [
+    { name: "cpus", short: "c", type: "int", min: 1, max: 4096, summary: "CPUs; tiny RCU has 1" },
+    {
+      name: "mem",
+      short: "m",
+      value: "SIZE",
+      type: "size",
+      min: 8 * MiB,
+      max: 4096 * MiB,
+      summary: "RAM; 256M if not given",
+    },
+    { name: "hz", type: "int", min: 12, max: 10000, summary: "ticks per second; 250 if not given" },
+    { name: "rcu", type: "enum", choices: ["tree", "tiny"], summary: "which RCU; tiny if not given" },
+    { name: "preempt", type: "enum", choices: ["none", "full"], summary: "preemption; none if not given" },
+    {
+      name: "level",
+      value: "LEVEL",
+      type: "string",
+      summary: "level of kvfree_rcu's history; 7/7 if not given",
+    },
+    {
+      name: "seed",
+      short: "s",
+      type: "int",
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      summary: "schedule; 1 if not given",
+    },
+    {
+      name: "policy",
+      type: "enum",
+      choices: ["time", "fine"],
+      summary: "how CPUs interleave; time if not given",
+    },
+    { name: "debug-objects", type: "flag", summary: "notice an rcu_head that is queued twice" },
+  ],
+  examples: [
+    { line: "boot --rcu tiny --seed 7", shows: "what was booted, and the events that it took" },
+    { line: "boot --mem 64M --hz 1000", shows: "a smaller machine with a faster tick" },
+  ],
+  async *run(session, args): Lines {
+    const [{ checkConfig }, { POLICIES }] = await Promise.all([
+      import("../../kernel/config.ts"),
+      import("../../kernel/machine/chooser.ts"),
+    ]);
+    const k = await session.boot((bench) => {
+      try {
+        return bench.boot(checkConfig(wanted(args, POLICIES)));
+      } catch (error) {
+        if (error instanceof Error && error.name === "ConfigError") {
+          throw new UsageError(`boot: ${error.message}`);
+        }
+        throw error;
+      }
+    });
+    yield bootedLine(k.config, k.seq);
+    yield* session.newReports();
+    if (session.host.terminal) await session.programs.preload();
+  },
+};
+
+/** What was asked for, as the kernel names it. */
+function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
+  const policy = args.has("policy") ? policies.find((p) => p.name === args.text("policy")) : undefined;
+  return {
+    ...(args.has("cpus") ? { cpus: args.int("cpus") } : {}),
+    ...(args.has("mem") ? { memBytes: args.int("mem") } : {}),
+    ...(args.has("hz") ? { HZ: args.int("hz") } : {}),
+    ...(args.has("rcu") ? { rcu: args.text("rcu") as RcuChoice } : {}),
+    ...(args.has("preempt") ? { preempt: args.text("preempt") as PreemptChoice } : {}),
+    ...(args.has("level") ? { level: args.text("level") as Level } : {}),
+    ...(args.has("seed") ? { seed: args.int("seed") } : {}),
+    ...(policy !== undefined ? { policy } : {}),
+    ...(args.flag("debug-objects") ? { debugObjects: true } : {}),
+  };
+}
+
+/** `booted 1 CPU, 256M, tiny RCU 7/7, HZ 250, seed 7: events 1 to 197`. */
+export function bootedLine(config: Config, seq: number): string {
+  const cpus = config.cpus === 1 ? "1 CPU" : `${config.cpus} CPUs`;
+  return `booted ${cpus}, ${
+    formatSize(config.memBytes)
+  }, ${config.rcu} RCU ${config.level}, HZ ${config.HZ}, ` +
+    `seed ${config.seed}: events 1 to ${seq}`;
+}
+
+const ps: Command<KernelSession> = {
+  name: "ps",
+  group: "machine",
+  summary: "list the tasks, their states and what they wait for",
+  kind: "look",
+  description: "RU runs or wants to, IN sleeps, UN sleeps and no signal wakes it, ID is idle on purpose.\n" +
+    "> marks what runs on a CPU.",
+  examples: [{ line: "ps", shows: "one line a task, the idle tasks first" }],
+  async *run({ k }): Lines {
+    const { psLines } = await import("../render/tasks.ts");
+    yield* psLines(k);
+  },
+};
+
+const runq: Command<KernelSession> = {
+  name: "runq",
+  group: "machine",
+  summary: "show what runs and what waits to run on each CPU",
+  kind: "look",
+  examples: [{ line: "runq", shows: "the run queues, in the layout of crash" }],
+  async *run({ k }): Lines {
+    const { runqLines } = await import("../render/tasks.ts");
+    yield* runqLines(k);
+  },
+};
+
+/** In the order in which `help` lists them. */
+export const machineCommands: readonly Command<KernelSession>[] = [boot, ps, runq];
