@@ -27,7 +27,7 @@ import { instantiate } from "../kernel/static.ts";
 import { SYSTEM_RUNNING, SYSTEM_SCHEDULING, system_state } from "../kernel/system_state.ts";
 import { tick_setup_sched_timer } from "../kernel/time/tick-sched.ts";
 import { init_timers } from "../kernel/time/timer.ts";
-import { workqueue_init, workqueue_init_early } from "../kernel/workqueue.ts";
+import { workqueue_init, workqueue_init_early, workqueue_online_cpu } from "../kernel/workqueue.ts";
 import {
   build_all_zonelists,
   init_per_zone_wmark_min,
@@ -111,6 +111,7 @@ function* kernel_init_freeable(k: Kernel): MaySleep<void> {
   gfp_allowed_mask.set(k, __GFP_BITS_MASK);
   yield* workqueue_init(k);
   smp_init(k);
+  for (const cpu of k.cpus.slice(1)) yield* workqueue_online_cpu(k, cpu.id);
   yield* do_initcalls(k);
 }
 

@@ -33,6 +33,7 @@ import { statics as slab_common } from "../mm/slab_common.ts";
 import { statics as slub } from "../mm/slub.ts";
 import { statics as task_memory } from "../mm/task_memory.ts";
 import { statics as vmalloc } from "../mm/vmalloc.ts";
+import { statics as vmscan } from "../mm/vmscan.ts";
 import { statics as vmstat } from "../mm/vmstat.ts";
 import { statics as rcu } from "../rcu/rcu.ts";
 import { statics as tiny } from "../rcu/tiny.ts";
@@ -64,6 +65,7 @@ const mm: readonly (readonly StaticKey[])[] = [
   mmzone,
   vmstat,
   page_alloc,
+  vmscan,
   slub,
   slab_common,
   slab_live,

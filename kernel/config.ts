@@ -10,6 +10,7 @@
  */
 
 import { POLICIES, type Policy, POLICY_TIME } from "./machine/chooser.ts";
+import { levelSizes, NUM_RCU_NODES, RCU_FANOUT_4, RCU_NUM_LVLS, type TreeShape } from "./rcu_node_tree.ts";
 
 /** kvfree_rcu's history: the levels that can be named. */
 export const LEVELS = [
@@ -53,6 +54,18 @@ export interface Config {
   readonly debug: boolean;
   /** DEBUG_OBJECTS_RCU_HEAD. */
   readonly debugObjects: boolean;
+  /** CONFIG_RCU_FANOUT: children of an inner rcu_node. */
+  readonly fanout: number;
+  /** CONFIG_RCU_FANOUT_LEAF: CPUs of a leaf rcu_node, as built. */
+  readonly fanoutLeaf: number;
+  /** CONFIG_NR_CPUS: for how many CPUs the kernel is built. */
+  readonly nrCpus: number;
+  /** rcutree.rcu_fanout_leaf: another number of CPUs of a leaf at boot, 0 to keep the built one. */
+  readonly bootFanoutLeaf: number;
+  /** rcutree.rcu_fanout_exact: full leaves, the last one takes the rest. */
+  readonly fanoutExact: boolean;
+  /** rcutree.dump_tree: print the rcu_node tree at boot. */
+  readonly dumpTree: boolean;
 }
 
 export const MIN_MEM: number = 8 * 2 ** 20;
@@ -60,6 +73,10 @@ export const MAX_MEM: number = 4 * 2 ** 30;
 export const MAX_CPUS = 4096;
 export const MIN_HZ = 12;
 export const MAX_HZ = 10000;
+export const MIN_FANOUT = 2;
+export const MAX_FANOUT = 64;
+/** What the kernel is built for at least, when the tree can hold it. */
+const DEFAULT_NR_CPUS = 512;
 
 /** Thrown for a configuration that cannot be; the message is one line for the user. */
 export class ConfigError extends RangeError {
@@ -69,8 +86,11 @@ export class ConfigError extends RangeError {
 /** Fills in defaults and refuses what is impossible. */
 export function checkConfig(wanted: Partial<Config>): Config {
   const rcu = wanted.rcu ?? "tiny";
+  const cpus = wanted.cpus ?? (rcu === "tiny" ? 1 : 4);
+  const fanout = wanted.fanout ?? 64;
+  const fanoutLeaf = wanted.fanoutLeaf ?? 16;
   const config: Config = {
-    cpus: wanted.cpus ?? (rcu === "tiny" ? 1 : 4),
+    cpus,
     memBytes: wanted.memBytes ?? 256 * 2 ** 20,
     HZ: wanted.HZ ?? 250,
     rcu,
@@ -81,6 +101,12 @@ export function checkConfig(wanted: Partial<Config>): Config {
     kasan: wanted.kasan ?? false,
     debug: wanted.debug ?? true,
     debugObjects: wanted.debugObjects ?? false,
+    fanout,
+    fanoutLeaf,
+    nrCpus: wanted.nrCpus ?? defaultNrCpus(cpus, { fanout, fanoutLeaf, nrCpus: cpus }),
+    bootFanoutLeaf: wanted.bootFanoutLeaf ?? 0,
+    fanoutExact: wanted.fanoutExact ?? false,
+    dumpTree: wanted.dumpTree ?? false,
   };
   requireInteger("cpus", config.cpus, 1, MAX_CPUS);
   requireInteger("hz", config.HZ, MIN_HZ, MAX_HZ);
@@ -91,6 +117,7 @@ export function checkConfig(wanted: Partial<Config>): Config {
   if (config.memBytes % 4096 !== 0) {
     throw new ConfigError(`mem ${config.memBytes} bytes is not a multiple of 4K`);
   }
+  checkTree(config);
   requireOneOf("rcu", rcu, ["tiny", "tree", "none"]);
   requireOneOf("preempt", config.preempt, ["none", "full"]);
   requireOneOf("level", config.level, LEVELS);
@@ -105,6 +132,41 @@ export function checkConfig(wanted: Partial<Config>): Config {
   if (config.level !== "7/7") throw new ConfigError(`level ${config.level} is not there yet: 7/7 is`);
   if (config.kasan) throw new ConfigError("kasan is not there yet: the validity shadow is always on");
   return Object.freeze(config);
+}
+
+/** 512 or the number of CPUs, or what four levels can hold where that is less. */
+function defaultNrCpus(cpus: number, shape: TreeShape): number {
+  return Math.max(cpus, Math.min(DEFAULT_NR_CPUS, RCU_FANOUT_4(shape)));
+}
+
+/** The rcu_node tree must be one that the kernel builds, with room for the CPUs. */
+function checkTree(config: Config): void {
+  requireInteger("fanout", config.fanout, MIN_FANOUT, MAX_FANOUT);
+  requireInteger("fanout-leaf", config.fanoutLeaf, MIN_FANOUT, MAX_FANOUT);
+  requireInteger("nr-cpus", config.nrCpus, config.cpus, MAX_CPUS);
+  requireInteger("rcu_fanout_leaf", config.bootFanoutLeaf, 0, Number.MAX_SAFE_INTEGER);
+  const { fanout, fanoutLeaf, nrCpus, cpus, bootFanoutLeaf } = config;
+  const most = RCU_FANOUT_4(config);
+  if (nrCpus > most) {
+    throw new ConfigError(
+      `fanout ${fanout} with fanout-leaf ${fanoutLeaf} holds ${most} CPUs in four levels, not ${nrCpus}`,
+    );
+  }
+  // The kernel itself falls back, with a warning, from what it cannot build at boot.
+  if (bootFanoutLeaf < MIN_FANOUT || bootFanoutLeaf > MAX_FANOUT) return;
+  const capacities = [bootFanoutLeaf];
+  while (capacities[capacities.length - 1] < cpus && capacities.length < RCU_NUM_LVLS(config)) {
+    capacities.push(capacities[capacities.length - 1] * fanout);
+  }
+  if (capacities[capacities.length - 1] < cpus) return;
+  const nodes = levelSizes(cpus, capacities).reduce((sum, n) => sum + n, 0);
+  if (nodes > NUM_RCU_NODES(config)) {
+    throw new ConfigError(
+      `rcu_fanout_leaf ${bootFanoutLeaf} needs ${nodes} rcu_nodes, the kernel has room for ${
+        NUM_RCU_NODES(config)
+      }`,
+    );
+  }
 }
 
 function requireInteger(name: string, value: number, min: number, max: number): void {

@@ -21,7 +21,7 @@ export type rcu_callback_t = (k: Kernel, head: VirtAddr) => Atomic<void>;
 /** An RCU flavour. */
 export interface RcuOps {
   readonly flavour: "none" | "tiny" | "tree";
-  rcu_init(k: Kernel): Atomic<void>;
+  rcu_init(k: Kernel): MaySleep<void>;
   rcu_scheduler_starting(k: Kernel): void;
   /** End of do_pre_smp / core_initcall: rcu_set_runtime_mode(). */
   rcu_set_runtime_mode(k: Kernel): MaySleep<void>;
@@ -57,7 +57,7 @@ export interface KvfreeCallRcu {
 /** kvfree_rcu() at one level of its history. */
 export interface KvfreeOps {
   kvfree_call_rcu: KvfreeCallRcu;
-  kfree_rcu_scheduler_running(k: Kernel): void;
+  kfree_rcu_scheduler_running(k: Kernel): Atomic<void>;
   /** Objects that wait in kvfree_rcu's own structures, for leak verdicts. */
   pendingAddresses(k: Kernel): Iterable<VirtAddr>;
   /** Its own memory (spare pages, blocks, wrappers), for leak verdicts. */
@@ -109,7 +109,7 @@ export const NO_RCU: RcuOps = {
 
 export const NO_KVFREE: KvfreeOps = {
   kvfree_call_rcu: () => assert(false, "kvfree_rcu() on a machine booted without RCU") as never,
-  kfree_rcu_scheduler_running: () => {},
+  kfree_rcu_scheduler_running: nothing,
   pendingAddresses: () => [],
   ownAddresses: () => [],
   busy: () => false,

@@ -115,12 +115,16 @@ export function free_kthread_struct(k: Kernel, p: task_struct): Atomic<void> {
   return freeObject(k, kthread.addr);
 }
 
-/** Whether somebody called kthread_stop() on the current thread: it should return. @mirrors kernel/kthread.c:kthread_should_stop */
+/** Whether the current thread should return: somebody called kthread_stop(). @mirrors kernel/kthread.c:kthread_should_stop */
 export function kthread_should_stop(k: Kernel): boolean {
   return (to_kthread(k, current(k)).flags & KTHREAD_SHOULD_STOP) !== 0;
 }
 
-/** Whether somebody called kthread_park() on the current thread: it should call kthread_parkme(). @mirrors kernel/kthread.c:kthread_should_park */
+/**
+ * Whether the current thread should call kthread_parkme(): somebody called kthread_park().
+ *
+ * @mirrors kernel/kthread.c:kthread_should_park
+ */
 export function kthread_should_park(k: Kernel): boolean {
   return (to_kthread(k, current(k)).flags & KTHREAD_SHOULD_PARK) !== 0;
 }

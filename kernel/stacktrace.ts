@@ -58,7 +58,7 @@ export function stackFrames(): StackFrame[] {
   host.stackTraceLimit = limit;
   const frames: StackFrame[] = [];
   for (const site of Array.isArray(sites) ? sites : []) {
-    const file = withoutScheme(site.getFileName() ?? "");
+    const file = withoutScheme(site.getFileName() ?? site.getScriptNameOrSourceURL?.() ?? "");
     const name = site.getFunctionName() ?? "";
     // Below the engine the stack is the host's.
     if (file === ENGINE && name.endsWith("runCpu")) break;

@@ -1512,13 +1512,13 @@ export function flush_work(k: Kernel, work: work_struct): MaySleep<boolean> {
 
 /** Wakes a waiter of cancel_waitq that waits for the item `key`. */
 function cwt_wakefn(k: Kernel, wait: wait_queue_entry, mode: number, _flags: number, key: unknown): number {
-  return (wait as cwt_wait).work === key ? autoremove_wake_function(k, wait, mode) : 0;
+  return (wait.container as cwt_wait).work === key ? autoremove_wake_function(k, wait, mode) : 0;
 }
 
-class cwt_wait extends wait_queue_entry {
-  constructor(readonly work: work_struct) {
-    super();
-  }
+class cwt_wait {
+  readonly wait: wait_queue_entry = new wait_queue_entry(this);
+
+  constructor(readonly work: work_struct) {}
 }
 
 /** @mirrors kernel/workqueue.c:__cancel_work_timer */
@@ -1542,10 +1542,10 @@ function* __cancel_work_timer(k: Kernel, work: work_struct, is_dwork: boolean): 
 
 function* waitForCanceler(k: Kernel, work: work_struct): MaySleep<void> {
   const wq_head = cancel_waitq(k);
-  const cwait = new cwt_wait(work);
-  init_wait_entry(k, cwait, 0);
-  cwait.func = cwt_wakefn;
-  prepare_to_wait_exclusive(k, wq_head, cwait, TASK_UNINTERRUPTIBLE);
+  const { wait } = new cwt_wait(work);
+  init_wait_entry(k, wait, 0);
+  wait.func = cwt_wakefn;
+  prepare_to_wait_exclusive(k, wq_head, wait, TASK_UNINTERRUPTIBLE);
   if (pt(k, POINT_WAIT, wq_head)) yield STEP;
   if (work_is_canceling(work)) {
     current(k).waitingFor = wq_head.waitingFor;
@@ -1553,7 +1553,7 @@ function* waitForCanceler(k: Kernel, work: work_struct): MaySleep<void> {
     current(k).waitingFor = "";
   }
   if (pt(k, POINT_WAIT, wq_head)) yield STEP;
-  finish_wait(k, wq_head, cwait);
+  finish_wait(k, wq_head, wait);
 }
 
 /**

@@ -23,7 +23,7 @@ import { current } from "../kernel/sched/sched.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
 import { boot_kmem_cache, type kmem_cache, SLAB_FAILSLAB } from "./slab.ts";
 
-/** What fails, beyond the attributes common to all kinds. */
+/** What fails, beyond the attributes common to all kinds. @mirrors mm/failslab.c:failslab */
 export class failslab_t {
   readonly attr: fault_attr = new fault_attr("failslab");
   /** Requests that may sleep do not fail; debugfs calls it ignore-gfp-wait. */

@@ -64,6 +64,22 @@ export const KMALLOC_NORMAL = 0;
 export const KMALLOC_RECLAIM = 1;
 export const NR_KMALLOC_TYPES = 2;
 
+/** Smallest class of kmalloc(). */
+export const KMALLOC_MIN_SIZE: number = 2 ** KMALLOC_SHIFT_LOW;
+
+/**
+ * Number of the class that serves kmalloc(size); 0 for size 0.
+ *
+ * @mirrors include/linux/slab.h:kmalloc_index
+ */
+export function kmalloc_index(size: number): number {
+  if (size === 0) return 0;
+  if (size <= KMALLOC_MIN_SIZE) return KMALLOC_SHIFT_LOW;
+  if (size > 64 && size <= 96) return 1;
+  if (size > 128 && size <= 192) return 2;
+  return 32 - Math.clz32(size - 1);
+}
+
 /** @mirrors include/linux/slab.h:kmalloc_type */
 export function kmalloc_type(flags: Gfp): number {
   return (flags & ___GFP_RECLAIMABLE) !== 0 ? KMALLOC_RECLAIM : KMALLOC_NORMAL;
@@ -132,7 +148,7 @@ export const STAT_NAMES: readonly string[] = [
 /** A constructor: brings the object at `object` into its initial state once, when its slab is made. */
 export type SlabConstructor = (k: Kernel, object: VirtAddr) => void;
 
-/** One CPU's part of a cache. Only that CPU touches it, with interrupts off. */
+/** One CPU's part of a cache. Only that CPU touches it, with interrupts off. @mirrors include/linux/slub_def.h:kmem_cache_cpu */
 export class kmem_cache_cpu {
   /** Next free object of `page` for this CPU. */
   freelist: VirtAddr = NULL;
@@ -144,7 +160,7 @@ export class kmem_cache_cpu {
   constructor(public tid: number, readonly tid_step: number) {}
 }
 
-/** The slabs of a cache that belong to no CPU. @mirrors mm/slab.h:kmem_cache_node */
+/** The slabs of a cache that belong to no CPU. @mirrors mm/slab.h:kmem_cache_node @mirrors mm/slub.c:init_kmem_cache_node */
 export class kmem_cache_node {
   readonly list_lock: spinlock_t = new raw_spinlock_t("list_lock");
   nr_partial = 0;

@@ -265,6 +265,19 @@ export function kmem_cache_create(
 }
 
 /**
+ * kmem_cache_create() for objects of a struct, with its name, size and alignment.
+ *
+ * @mirrors include/linux/slab.h:KMEM_CACHE
+ */
+export function KMEM_CACHE(
+  k: Kernel,
+  layout: { readonly name: string; readonly size: number; readonly align: number },
+  flags: number,
+): MaySleep<kmem_cache | null> {
+  return kmem_cache_create(k, layout.name, layout.size, layout.align, flags, null);
+}
+
+/**
  * Takes a cache apart. Returns 0, or -EBUSY when it has objects.
  *
  * @mirrors mm/slab_common.c:shutdown_cache
@@ -396,6 +409,13 @@ export function kmalloc_info(type: number, idx: number): { name: string; size: n
   const short = size < 1024 ? `${size}` : `${size / 1024}k`;
   return { name: KMALLOC_PREFIX[type] + short, size };
 }
+
+/**
+ * Adapts size_index to a smallest class above 8, which is for machines that want larger alignments.
+ *
+ * @mirrors mm/slab_common.c:setup_kmalloc_cache_index_table (empty)
+ */
+export function setup_kmalloc_cache_index_table(_k: Kernel): void {}
 
 /** @mirrors mm/slab_common.c:new_kmalloc_cache */
 function* new_kmalloc_cache(k: Kernel, idx: number, type: number, flags: number): MaySleep<void> {

@@ -161,6 +161,7 @@ import {
   find_mergeable,
   kmalloc_large,
   kmalloc_slab,
+  setup_kmalloc_cache_index_table,
   should_failslab,
 } from "./slab_common.ts";
 import {
@@ -212,7 +213,7 @@ export const statics: readonly StaticKey[] = [
 /**
  * Whether CPUs keep lists of partial slabs: not on the uniprocessor kernel, which is the one with tiny RCU.
  *
- * @mirrors init/Kconfig:CONFIG_SLUB_CPU_PARTIAL
+ * @invented in Linux init/Kconfig decides it when the kernel is built
  */
 export function CONFIG_SLUB_CPU_PARTIAL(k: Kernel): boolean {
   return !(k.config.cpus === 1 && k.config.rcu === "tiny");
@@ -1016,7 +1017,7 @@ function take_from_freelist(k: Kernel, s: kmem_cache): VirtAddr {
   return object;
 }
 
-/** The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet. @invented */
+/** The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet. @mirrors mm/slub.c:slab_alloc */
 function slab_alloc_plain(k: Kernel, s: kmem_cache, gfpflags: Gfp): VirtAddr {
   if (failslabArmed(k)) return NULL;
   const object = take_from_freelist(k, s);
@@ -1822,6 +1823,7 @@ export function* kmem_cache_init(k: Kernel): MaySleep<void> {
   yield* create_boot_cache(k, caches, "kmem_cache", kmem_cache_layout.size, SLAB_HWCACHE_ALIGN, 0, 0);
   yield* bootstrap(k, caches);
   yield* bootstrap(k, nodes);
+  setup_kmalloc_cache_index_table(k);
   yield* create_kmalloc_caches(k, 0);
   pr_info(
     k,
@@ -1830,7 +1832,7 @@ export function* kmem_cache_init(k: Kernel): MaySleep<void> {
   );
 }
 
-/** @mirrors mm/slub.c:kmem_cache_init_late */
+/** @mirrors mm/slub.c:kmem_cache_init_late (empty) */
 export function kmem_cache_init_late(_k: Kernel): void {}
 
 /**
@@ -1905,6 +1907,16 @@ export function get_slabinfo(k: Kernel, s: kmem_cache): slabinfo {
  * @mirrors include/linux/slab.h:kmalloc
  */
 export function kmalloc<F extends Gfp>(k: Kernel, size: number, flags: F): Colour<F, VirtAddr> {
+  return __kmalloc(k, size, flags);
+}
+
+/** kmalloc() on a node; there is one. @mirrors include/linux/slab.h:kmalloc_node */
+export function kmalloc_node<F extends Gfp>(
+  k: Kernel,
+  size: number,
+  flags: F,
+  _node: number,
+): Colour<F, VirtAddr> {
   return __kmalloc(k, size, flags);
 }
 

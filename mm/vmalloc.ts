@@ -73,7 +73,6 @@ import {
   rb_root,
 } from "../kernel/rbtree.ts";
 import { cond_resched, might_sleep, might_sleep_if, need_resched } from "../kernel/sched/core.ts";
-import { allocationCaller } from "../kernel/stacktrace.ts";
 import {
   DEFINE_PER_CPU,
   KERNEL_STATIC,
@@ -198,12 +197,12 @@ export class vm_struct {
   /** `self` is the address of the object in emulated memory. */
   constructor(readonly self: VirtAddr) {}
 
-  /** Interned name of the function that asked for the area, 0 when call sites are not captured. */
+  /** Call site that asked for the area (Machine.captureSite), 0 when call sites are not captured. */
   get caller(): number {
     return this.#caller;
   }
-  set caller(name: number) {
-    this.#caller = name;
+  set caller(site: number) {
+    this.#caller = site;
   }
 }
 
@@ -1145,10 +1144,9 @@ function* __get_vm_area_node(
   return area;
 }
 
-/** Interned name of the function that called into mm/, if call sites are captured; else 0. */
+/** Call site of the function that called into mm/, if call sites are captured; else 0. */
 function returnAddress(k: Kernel): number {
-  if (k.captureSite === null) return 0;
-  return k.log.intern(allocationCaller()?.name ?? "");
+  return k.captureSite === null ? 0 : k.captureSite(0);
 }
 
 /**
@@ -1556,7 +1554,7 @@ function s_show(k: Kernel, va: vmap_area): string {
   const v = va.vm;
   if (v === null) return `${rangeText(va.va_start, va.va_end)} vm_map_ram\n`;
   let text = rangeText(v.addr, v.addr + v.size);
-  if (v.caller !== 0) text += ` ${k.log.text(v.caller)}`;
+  if (v.caller !== 0) text += ` ${k.siteName(v.caller)}`;
   if (v.nr_pages !== 0) text += ` pages=${v.nr_pages}`;
   if (v.phys_addr !== 0) text += ` phys=0x${formatAddr(v.phys_addr)}`;
   if ((v.flags & VM_IOREMAP) !== 0) text += " ioremap";

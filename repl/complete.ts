@@ -44,9 +44,11 @@ function matching(candidates: readonly string[], partial: string): string[] {
 function argumentsOf<S extends Session>(command: Command<S>, session: S, words: readonly string[]): string[] {
   const current = words.at(-1) ?? "";
   const before = optionNamed(command.options, words.at(-2));
-  if (before !== undefined && before.type !== "flag") return [...(before.choices ?? [])];
   const own = command.complete?.(session, words) ?? [];
-  if (current.startsWith("-")) return [...(command.options ?? []).map((option) => `--${option.name}`), ...own];
+  if (before !== undefined && before.type !== "flag") return [...(before.choices ?? own)];
+  if (current.startsWith("-")) {
+    return [...(command.options ?? []).map((option) => `--${option.name}`), ...own];
+  }
   const position = words.slice(0, -1).filter((word, i) => {
     const option = optionNamed(command.options, words[i - 1]);
     return !word.startsWith("-") && (option === undefined || option.type === "flag");

@@ -33,6 +33,8 @@ const PAUSE_MS = 30;
 export class KernelSession extends Session {
   /** What `run` can run, by name. */
   readonly programs: Programs;
+  /** Names of trace events, for Tab; known after the first boot. */
+  eventNames: readonly string[] = [];
   private workbench: Workbench | undefined;
   private siteTable: SiteTable | undefined;
   private reportsShown = 0;
@@ -69,10 +71,12 @@ export class KernelSession extends Session {
 
   /** Boots a machine in place of the one that is there. Throws, and keeps that one, when the choice is impossible. */
   async boot(start: (bench: Workbench) => Kernel): Promise<Kernel> {
-    const [{ Workbench }, { SiteTable }] = await Promise.all([
+    const [{ Workbench }, { SiteTable }, { traceEvents }] = await Promise.all([
       import("../explore/workbench.ts"),
       import("./sites.ts"),
+      import("../kernel/trace/table.ts"),
     ]);
+    this.eventNames = traceEvents.flatMap(({ system, name }) => [name, `${system}:${name}`]);
     const bench = this.workbench ?? new Workbench();
     const k = start(bench);
     this.workbench = bench;
@@ -98,7 +102,7 @@ export class KernelSession extends Session {
     }
   }
 
-  /** The same after going back: what was reported before is not said again. */
+  /** The same without a word: after going back, and where the events themselves are shown. */
   *proceedSilently(work: Iterable<void>): Generator<Output, void, void> {
     for (const _ of work) yield BREATHE;
     this.reportsShown = this.k.reports.length;

@@ -9,6 +9,7 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import type { EventRecord } from "../kernel/machine/log.ts";
 import { allocationCaller, type StackFrame, stackFrames } from "../kernel/stacktrace.ts";
+import { CALL_RCU_EVENT, KVFREE_RCU_EVENT } from "../kernel/trace/events/quiesce.ts";
 import { SYSTEM } from "../kernel/trace/trace_event.ts";
 import { isInput, userLine } from "./inputs.ts";
 import { shortFile } from "./status.ts";
@@ -33,7 +34,7 @@ export class SiteTable {
   /** Captures the sites of `k` from now on. */
   watch(k: Kernel): void {
     k.captureSite = (kind) => {
-      if (kind >>> 8 === SYSTEM.quiesce) return this.numberOf(rcuCaller());
+      if (kind === KVFREE_RCU_EVENT || kind === CALL_RCU_EVENT) return this.numberOf(rcuCaller());
       return kind === 0 || WITH_SITE.has(kind >>> 8) ? this.numberOf(allocationCaller()) : 0;
     };
     k.siteName = (site) => this.frames[site]?.name ?? "";

@@ -50,6 +50,8 @@ export const GROUPS: readonly { readonly files: readonly string[]; readonly why:
       "kernel/kthread.ts",
       "kernel/fork.ts",
       "kernel/exit.ts",
+      "kernel/workqueue.ts",
+      "kernel/locking/mutex.ts",
     ],
     why: "the tick drives the scheduler, the scheduler and softirqs wake threads, threads sleep on timers",
   },

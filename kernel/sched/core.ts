@@ -15,6 +15,7 @@ import { VECTOR_RESCHEDULE } from "../machine/cpu.ts";
 import { POINT_RESCHED, POINT_SCHEDULE, pt } from "../machine/points.ts";
 import { firstTime } from "../bug.ts";
 import type { Kernel } from "../kernel.ts";
+import { free_kthread_struct } from "../kthread.ts";
 import {
   in_atomic,
   irqs_disabled,
@@ -42,6 +43,7 @@ import {
   ENQUEUE_WAKEUP,
   is_idle_task,
   MAX_RT_PRIO,
+  PF_WQ_WORKER,
   type rq,
   type sched_class,
   SCHED_FIFO,
@@ -54,6 +56,7 @@ import {
   this_rq,
 } from "./sched.ts";
 import { runtimeStarted } from "../system_state.ts";
+import { wq_worker_running, wq_worker_sleeping } from "../workqueue.ts";
 
 export { current } from "./sched.ts";
 
@@ -266,6 +269,7 @@ function finish_task_switch(k: Kernel): Atomic<void> {
 
 function* put_task_struct(k: Kernel, p: task_struct): Atomic<void> {
   p.stack.length = 0;
+  yield* free_kthread_struct(k, p);
   yield* k.mm.free_thread_stack(k, p.stackAddr);
   yield* k.mm.free_task_struct(k, p.addr);
 }
@@ -285,11 +289,27 @@ export function* schedule_tail(k: Kernel): Atomic<void> {
  * @mirrors kernel/sched/core.c:schedule
  */
 export function* schedule(k: Kernel): MaySleep<void> {
+  const tsk = current(k);
+  const worker = (tsk.flags & PF_WQ_WORKER) !== 0;
+  if (worker && tsk.state !== TASK_RUNNING) yield* sched_submit_work(k, tsk);
   do {
     preempt_disable(k);
     yield* __schedule(k, false);
     preempt_enable_no_resched(k);
   } while (k.cpu.need_resched);
+  if (worker) sched_update_worker(k, tsk);
+}
+
+/** A worker goes to sleep: its pool may wake another. @mirrors kernel/sched/core.c:sched_submit_work */
+function* sched_submit_work(k: Kernel, tsk: task_struct): Atomic<void> {
+  preempt_disable(k);
+  yield* wq_worker_sleeping(k, tsk);
+  preempt_enable_no_resched(k);
+}
+
+/** A worker is back. @mirrors kernel/sched/core.c:sched_update_worker */
+function sched_update_worker(k: Kernel, tsk: task_struct): void {
+  wq_worker_running(k, tsk);
 }
 
 /** The idle task's way into the scheduler; preemption is off already. @mirrors kernel/sched/core.c:schedule_idle */

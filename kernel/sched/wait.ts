@@ -46,6 +46,9 @@ export class wait_queue_entry {
   private: task_struct | null = null;
   func: wait_queue_func_t = default_wake_function;
   readonly entry: list_head<wait_queue_entry> = new list_head<wait_queue_entry>(this);
+
+  /** `container` is the structure that the entry is embedded in; container_of() for classes. */
+  constructor(readonly container: object | null = null) {}
 }
 
 /** A queue of waiters: exclusive ones at the end, others in front. @mirrors include/linux/wait.h:wait_queue_head */

@@ -15,7 +15,7 @@ import { current, is_idle_task } from "../sched/sched.ts";
 import { local_softirq_pending } from "../softirq.ts";
 import { DEFINE_PER_CPU, KERNEL_STATIC, type PerCpu, type StaticKey, this_cpu_ptr } from "../static.ts";
 import { jiffies } from "./jiffies.ts";
-import { get_next_timer_interrupt, run_local_timers } from "./timer.ts";
+import { get_next_timer_interrupt, run_local_timers, timer_clear_idle } from "./timer.ts";
 
 const TICK_DO_TIMER_NONE = -1;
 
@@ -108,7 +108,10 @@ export function tick_nohz_idle_stop_tick(k: Kernel): void {
   const base = last_jiffies_update(k);
   let next = base + period;
   if (!k.rcu.rcu_needs_cpu(k)) next = base + (get_next_timer_interrupt(k, jiffies(k)) - jiffies(k)) * period;
-  if (next - base <= period && !ts.tick_stopped) return;
+  if (next - base <= period && !ts.tick_stopped) {
+    timer_clear_idle(k);
+    return;
+  }
   if (tick_do_timer_cpu(k) === k.cpu.id) tick_do_timer_cpu.set(k, TICK_DO_TIMER_NONE);
   if (!ts.tick_stopped) ts.idle_sleeps++;
   ts.tick_stopped = true;
@@ -121,6 +124,7 @@ export function tick_nohz_idle_exit(k: Kernel): void {
   ts.inidle = false;
   if (!ts.tick_stopped) return;
   tick_do_update_jiffies64(k, k.now());
+  timer_clear_idle(k);
   ts.tick_stopped = false;
   forwardTick(k, ts);
 }

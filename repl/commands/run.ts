@@ -131,7 +131,8 @@ const step: Command<KernelSession> = {
     const { k } = bench;
     const from = k.seq + 1;
     const n = args.has("n") ? args.int("n") : 1;
-    yield* session.proceed(bench.advance(k.seq + n));
+    const work = bench.advance(k.seq + n);
+    yield* n <= MOST_STEPS ? session.proceedSilently(work) : session.proceed(work); // reports are events too
     const { numberedLine, viewOf } = await import("../render/events.ts");
     const view = viewOf(k, session.sites);
     const first = Math.max(from, k.seq + 1 - MOST_STEPS);

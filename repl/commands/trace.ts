@@ -58,6 +58,7 @@ const trace: Command<KernelSession> = {
     { line: "trace -e workqueue:* -e kfree --last 5", shows: "the last five of these events" },
     { line: "trace list rcu:*", shows: "the events of RCU" },
   ],
+  complete: ({ eventNames }, words) => /^(-e|--event|list)$/.test(words.at(-2) ?? "") ? eventNames : [],
   async *run(session, args): Lines {
     const { fullName, matchingEvents, numberedLine, traceLine, viewOf } = await import("../render/events.ts");
     if (args.has("list")) {

@@ -31,6 +31,10 @@ export function* timelineLines(
   view: TraceView,
   startNs: number,
 ): Generator<string, void, void> {
+  if (story.rows.length === 0) {
+    yield "nothing happened there that matters to a grace period";
+    return;
+  }
   const lanes = tasksOf(story.rows);
   const objects = new ObjectColumns(story);
   yield [...lanes.map((pid, i) => `${i + 1} ${view.comm(pid)}`), "r RCU"].join("  ").slice(0, COLUMNS);
@@ -130,7 +134,7 @@ function* endings(story: Story, objects: ObjectColumns): Generator<string, void,
   if (more > 0) yield `and ${more} more objects`;
   const read = story.waiters.filter((waiter) => waiter.readers.length > 0);
   yield read.length === 0
-    ? "No read-side section was open when any of them was queued."
+    ? `No read-side section was open when ${story.waiters.length === 1 ? "it" : "any of them"} was queued.`
     : `A read-side section was open when ${
       read.map((waiter) => objects.letter(waiter)).join(", ")
     } was queued.`;

@@ -26,6 +26,7 @@ import {
   kthreadd_task,
   NUMA_NO_NODE,
 } from "../../kernel/kthread.ts";
+import { POINT_SCHEDULE } from "../../kernel/machine/points.ts";
 import { complete, completion, wait_for_completion } from "../../kernel/sched/completion.ts";
 import { current, wake_up_process } from "../../kernel/sched/core.ts";
 import { TASK_PARKED, type task_struct, TASK_UNINTERRUPTIBLE } from "../../kernel/sched/sched.ts";
@@ -92,6 +93,40 @@ Deno.test("kthread_bind() keeps the thread on its CPU from its first instruction
     for (const _ of k.cpus) yield* wait_for_completion(k, finished);
     assertEquals([...seen].sort(), k.cpus.map(({ id }) => `${id} on ${id}`), where);
   });
+});
+
+Deno.test("kthread_bind() waits for a newborn thread that has not gone to sleep yet [cpus=2]", () => {
+  let delayed = 0;
+  const seen: number[] = [];
+  const wanted: number[] = [];
+  const { k, finished } = runSmall(
+    { cpus: 2 },
+    function* (k) {
+      for (let i = 0; i < 6; i++) {
+        const p = task(
+          yield* kthread_create(k, function* (kernel) {
+            seen.push(kernel.cpu.id);
+            yield* msleep(kernel, 1);
+          }, "newborn"),
+        );
+        wanted.push(1 - p.cpu);
+        yield* kthread_bind(k, p, 1 - p.cpu);
+        wake_up_process(k, p);
+        yield* msleep(k, 20);
+      }
+    },
+    undefined,
+    (k, kind) => {
+      // It has reported to its creator and is about to call the scheduler: let that take a millisecond.
+      const p = current(k);
+      if (kind !== POINT_SCHEDULE || p.comm !== "newborn" || p.waitingFor !== "its first wake-up") return;
+      delayed++;
+      k.charge(500_000);
+    },
+  );
+  assert(finished && delayed >= 6, `${delayed}`);
+  assertEquals(seen, wanted);
+  assertEquals(k.reports, []);
 });
 
 Deno.test("kthread_create_on_node() passes data on; kthread_data() gives it back", () => {

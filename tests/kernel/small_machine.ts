@@ -108,6 +108,21 @@ export interface SmallRun {
   readonly finished: boolean;
 }
 
+/** Sees every point that is passed after boot: its kind, its object's name. */
+export type PointWatcher = (k: Kernel, kind: number, name: string) => void;
+
+/** A new machine that calls `watch` at every point, before others can come in. */
+function watchedMachine(config: Config, watch: PointWatcher): Kernel {
+  const schedule = { policy: config.policy, seed: config.seed, deviations: [], recordSites: true };
+  const k = new Kernel(config, schedule);
+  const slow = k.slow.bind(k);
+  k.slow = (kind, object) => {
+    watch(k, kind, typeof object === "string" ? object : object.name);
+    return slow(kind, object);
+  };
+  return k;
+}
+
 /** Machines by what they are built of: switching one on again costs less than a new one. */
 const machines = new Map<string, Kernel>();
 
@@ -127,10 +142,16 @@ function machine(config: Config): Kernel {
 /**
  * Boots, runs `main` as pid 1 and lets the machine come to rest. The machine is the caller's until the next run.
  *
- * `early` runs with interrupts off before there are threads.
+ * `early` runs with interrupts off before there are threads; `watch` sees the points.
  */
-export function runSmall(wanted: Partial<Config>, main: Code, early: Code = () => doneVoid()): SmallRun {
-  const k = machine(checkConfig({ rcu: "none", memBytes: 8 * 2 ** 20, ...wanted }));
+export function runSmall(
+  wanted: Partial<Config>,
+  main: Code,
+  early: Code = () => doneVoid(),
+  watch?: PointWatcher,
+): SmallRun {
+  const config = checkConfig({ rcu: "none", memBytes: 8 * 2 ** 20, ...wanted });
+  const k = watch === undefined ? machine(config) : watchedMachine(config, watch);
   instantiate(k, kernelStatics);
   k.vectors = vectors(k);
   let finished = false;

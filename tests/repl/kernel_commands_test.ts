@@ -415,7 +415,7 @@ Deno.test("reports are shown once, and again after going back before them", asyn
   const shell = new KernelShell();
   const first = await shell.run("boot; run tests/examples/use_after_free.ts --stop; cont");
   assertEquals([...first.out.matchAll(/BUG: use-after-free/g)].length, 1);
-  const back = await shell.run("rstep 60");
+  const back = await shell.run("rstep 40");
   assert(!back.out.includes("BUG:"), back.out);
   const again = await shell.run("cont");
   assertEquals([...again.out.matchAll(/BUG: use-after-free/g)].length, 1);

@@ -18,6 +18,7 @@ import {
   mutex_trylock,
   mutex_unlock,
 } from "../../../kernel/locking/mutex.ts";
+import { POINT_LOCK } from "../../../kernel/machine/points.ts";
 import { preempt_disable, preempt_enable } from "../../../kernel/preempt.ts";
 import { complete, completion, wait_for_completion } from "../../../kernel/sched/completion.ts";
 import { cond_resched, current } from "../../../kernel/sched/core.ts";
@@ -77,12 +78,12 @@ Deno.test("a waiter that lost once is handed the mutex at the next unlock, and n
       for (let round = 0; round < 5; round++) {
         yield* mutex_lock(k, lock);
         const started = got;
-        yield* kthread_run(k, function* (kernel) {
+        const waiter = yield* kthread_run(k, function* (kernel) {
           yield* mutex_lock(kernel, lock);
           got++;
           mutex_unlock(kernel, lock);
         }, "waiter");
-        yield* msleep(k, 1);
+        yield* untilWaits(k, waiter, "mutex stolen");
         // Unlock and lock again at once: the waiter wakes to a locked mutex, and asks for it.
         mutex_unlock(k, lock);
         yield* mutex_lock(k, lock);
@@ -90,11 +91,12 @@ Deno.test("a waiter that lost once is handed the mutex at the next unlock, and n
           mutex_unlock(k, lock);
           continue;
         }
-        yield* msleep(k, 1);
+        yield* msleep(k, 200);
+        assert(typeof waiter !== "number" && !waiter.on_rq, `seed=${seed}: the loser does not sleep`);
         lostOnce++;
         mutex_unlock(k, lock);
         assert(!(yield* mutex_trylock(k, lock)) || got > started, `seed=${seed}`);
-        yield* msleep(k, 1);
+        yield* msleep(k, 200);
         assertEquals(got, started + 1, `seed=${seed}`);
       }
     });
@@ -159,4 +161,40 @@ Deno.test("a task that locks a mutex twice sleeps for ever, by name", () => {
     yield* mutex_lock(k, lock);
   });
   assertEquals([finished, waitingFor()], [false, "mutex own"]);
+});
+
+Deno.test("mutex_lock() has a point before the attempt, after a failed one, queued, before sleep and after it", () => {
+  const lock = new mutex("watched");
+  const points: string[] = [];
+  const { finished } = runSmall(
+    { cpus: 1 },
+    function* (k) {
+      yield* mutex_lock(k, lock);
+      points.length = 0;
+      const waiter = yield* kthread_run(k, function* (kernel) {
+        yield* mutex_lock(kernel, lock);
+      }, "waiter");
+      yield* untilWaits(k, waiter, "mutex watched");
+      points.push("asleep");
+      mutex_unlock(k, lock);
+      yield* msleep(k, 10);
+    },
+    undefined,
+    (k, kind, name) => {
+      if (name !== "watched") return;
+      const queued = lock.wait_list.next !== lock.wait_list;
+      points.push(
+        `${kind === POINT_LOCK ? "lock" : "wait"} ${queued ? "queued" : "-"} state ${current(k).state}`,
+      );
+    },
+  );
+  assert(finished);
+  assertEquals(points, [
+    "lock - state 0",
+    "lock - state 0",
+    "wait queued state 2",
+    "wait queued state 2",
+    "asleep",
+    "wait queued state 0",
+  ]);
 });

@@ -24,7 +24,9 @@ import {
 import { current } from "../../../kernel/sched/core.ts";
 import { jiffies } from "../../../kernel/time/jiffies.ts";
 import { add_timer, msleep, timer_list, timer_setup } from "../../../kernel/time/timer.ts";
-import { onMachines, runSmall } from "../small_machine.ts";
+import { POINT_WAIT } from "../../../kernel/machine/points.ts";
+import { swait_active } from "../../../kernel/sched/swait.ts";
+import { onMachines, runSmall, untilWaits } from "../small_machine.ts";
 
 Deno.test("wait_for_completion() passes as often as complete() was called, before or after [cpus seeds]", () => {
   onMachines(function* (k, where) {
@@ -142,4 +144,35 @@ Deno.test("a completion that never comes leaves the task asleep, by name", () =>
     yield* wait_for_completion(k, new completion("godot"));
   });
   assertEquals([finished, waitingFor()], [false, "completion godot"]);
+});
+
+Deno.test("wait_for_completion() has a point before the test, one between test and sleep, one after the wake-up", () => {
+  const x = new completion("watched");
+  const points: string[] = [];
+  const { finished } = runSmall(
+    { cpus: 1 },
+    function* (k) {
+      const waiter = yield* kthread_run(k, function* (kernel) {
+        yield* wait_for_completion(kernel, x);
+        points.push("through");
+      }, "waiter");
+      yield* untilWaits(k, waiter, "completion watched");
+      points.push("asleep");
+      complete(k, x);
+      yield* msleep(k, 10);
+    },
+    undefined,
+    (k, kind, name) => {
+      if (kind !== POINT_WAIT || name !== "watched") return;
+      points.push(`${swait_active(x.wait) ? "queued" : "-"} state ${current(k).state} done ${x.done}`);
+    },
+  );
+  assert(finished);
+  assertEquals(points, [
+    "- state 0 done 0",
+    "queued state 2 done 0",
+    "asleep",
+    "- state 0 done 1",
+    "through",
+  ]);
 });

@@ -36,7 +36,8 @@ import {
 } from "../../../kernel/sched/wait.ts";
 import { add_timer, msleep, timer_list, timer_setup } from "../../../kernel/time/timer.ts";
 import { jiffies } from "../../../kernel/time/jiffies.ts";
-import { onMachines, untilWaits } from "../small_machine.ts";
+import { POINT_WAIT } from "../../../kernel/machine/points.ts";
+import { onMachines, runSmall, untilWaits } from "../small_machine.ts";
 
 /** Two sides that hand a token to and fro: a lost wake-up leaves both asleep. */
 interface PingPong {
@@ -253,4 +254,50 @@ Deno.test("wait_event() of what holds already neither queues nor sleeps [cpus se
     yield* udelay(k, 1);
     assertEquals(current(k).nvcsw, switches, where);
   });
+});
+
+Deno.test("wait_event() and swait_event have three points: queued, tested in vain, woken", () => {
+  const queue = new wait_queue_head("watched");
+  const squeue = new swait_queue_head("watched");
+  let tests = 0;
+  let open = false;
+  const points: string[] = [];
+  const condition = (): boolean => {
+    tests++;
+    return open;
+  };
+  const { finished } = runSmall(
+    { cpus: 1 },
+    function* (k) {
+      for (const kind of ["wait", "swait"]) {
+        [tests, open] = [0, false];
+        const waiter = yield* kthread_run(k, function* (kernel) {
+          if (kind === "wait") yield* wait_event(kernel, queue, condition);
+          else yield* swait_event_exclusive(kernel, squeue, condition);
+          points.push("through");
+        }, "waiter");
+        yield* untilWaits(k, waiter, `${kind}_event watched`);
+        points.push("asleep");
+        open = true;
+        if (kind === "wait") wake_up(k, queue);
+        else swake_up_one(k, squeue);
+        yield* msleep(k, 10);
+      }
+    },
+    undefined,
+    (k, kind, name) => {
+      if (kind === POINT_WAIT && name === "watched") points.push(`tests ${tests} state ${current(k).state}`);
+    },
+  );
+  assert(finished);
+  // The first test comes before queueing.
+  const once = [
+    "tests 1 state 2",
+    "tests 2 state 2",
+    "asleep",
+    "tests 2 state 0",
+    "tests 2 state 2",
+    "through",
+  ];
+  assertEquals(points, [...once, ...once]);
 });

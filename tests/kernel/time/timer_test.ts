@@ -263,6 +263,24 @@ Deno.test("calc_wheel_index() uses level n for 63 x 8^(n-1) to 63 x 8^n - 1 jiff
   }
 });
 
+Deno.test("timers of one jiffy run from the coarsest level down, last in first out within a level", () => {
+  const k = wheel(250, 0);
+  const ran: Ran = [];
+  const timers = recorders(k, ran);
+  // All are due at jiffy 128: two of level 1, two of level 0.
+  for (const [id, at, expires] of [[0, 0, 127], [1, 0, 120], [2, 100, 127], [3, 100, 127]]) {
+    jiffies.set(k, at);
+    run(run_timer_softirq(k));
+    run(mod_timer(k, timers[id], expires));
+  }
+  for (let j = 101; j <= 128; j++) {
+    assertEquals(ran, []);
+    jiffies.set(k, j);
+    run(run_timer_softirq(k));
+  }
+  assertEquals(ran.map((r) => r.id), [1, 0, 3, 2]);
+});
+
 Deno.test("add_timer() in the past runs at the next tick; a second add_timer() is a BUG", () => {
   const k = wheel(250, 1000);
   run(run_timer_softirq(k));
