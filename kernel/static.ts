@@ -48,7 +48,7 @@ export function KERNEL_STATIC<T>(name: string, init: (k: Kernel) => T): KernelSt
   return Object.assign(read, { staticName: name, slot, create: init, set });
 }
 
-/** Declares a per-CPU variable; `init` runs at boot for each possible CPU. */
+/** Declares a per-CPU variable; `init` runs at boot for each possible CPU. @mirrors include/linux/percpu-defs.h:DEFINE_PER_CPU */
 export function DEFINE_PER_CPU<T>(name: string, init: (k: Kernel, cpu: number) => T): PerCpu<T> {
   const slot = slots.next++;
   return {
@@ -68,12 +68,12 @@ export function instantiate(k: Kernel, lists: readonly (readonly StaticKey[])[])
   }
 }
 
-/** This CPU's value; stable only while preemption or interrupts are off. */
+/** This CPU's value; stable only while preemption or interrupts are off. @mirrors include/linux/percpu-defs.h:this_cpu_ptr */
 export function this_cpu_ptr<T>(k: Kernel, variable: PerCpu<T>): T {
   return (k.statics[variable.slot] as T[])[k.cpu.id];
 }
 
-/** The value of CPU `cpu`. */
+/** The value of CPU `cpu`. @mirrors include/linux/percpu-defs.h:per_cpu_ptr */
 export function per_cpu_ptr<T>(k: Kernel, variable: PerCpu<T>, cpu: number): T {
   return (k.statics[variable.slot] as T[])[cpu];
 }
