@@ -124,6 +124,7 @@ export {
   call_rcu,
   kfree_rcu,
   kvfree_rcu,
+  rcu_access_pointer,
   rcu_assign_pointer,
   rcu_barrier,
   rcu_dereference,
@@ -131,5 +132,6 @@ export {
   RCU_INIT_POINTER,
   rcu_read_lock,
   rcu_read_unlock,
+  rcu_replace_pointer,
   synchronize_rcu,
 } from "./rcu/rcupdate.ts";

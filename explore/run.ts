@@ -24,7 +24,7 @@ export interface RunLimits {
   readonly points: number;
 }
 
-export const DEFAULT_LIMITS: RunLimits = { ns: 60e9, points: 20_000_000 };
+export const DEFAULT_LIMITS: RunLimits = { ns: 600e9, points: 20_000_000 };
 
 /** How a run ended. */
 export type Ending =

@@ -134,11 +134,18 @@ function configNumbers(c: Config): number[] {
     c.kasan ? 1 : 0,
     c.debug ? 1 : 0,
     c.debugObjects ? 1 : 0,
+    c.fanout,
+    c.fanoutLeaf,
+    c.nrCpus,
+    c.bootFanoutLeaf,
+    c.fanoutExact ? 1 : 0,
+    c.dumpTree ? 1 : 0,
   ];
 }
 
 function configFrom(numbers: readonly number[], seed: number): Config {
-  const [rcu, cpus, pages, HZ, preempt, level, policy, kasan, debug, debugObjects] = numbers;
+  const [rcu, cpus, pages, HZ, preempt, level, policy, kasan, debug, debugObjects, ...tree] = numbers;
+  const [fanout, fanoutLeaf, nrCpus, bootFanoutLeaf, fanoutExact, dumpTree] = tree;
   const found = POLICIES.find((p) => p.id === policy);
   if (found === undefined) throw new TokenError(`token names policy ${policy}, which does not exist here`);
   return checkConfig({
@@ -153,6 +160,12 @@ function configFrom(numbers: readonly number[], seed: number): Config {
     kasan: kasan === 1,
     debug: debug === 1,
     debugObjects: debugObjects === 1,
+    fanout,
+    fanoutLeaf,
+    nrCpus,
+    bootFanoutLeaf,
+    fanoutExact: fanoutExact === 1,
+    dumpTree: dumpTree === 1,
   });
 }
 

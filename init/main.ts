@@ -10,7 +10,7 @@ import type { Atomic, Coroutine, MaySleep } from "../kernel/machine/effects.ts";
 import { assert } from "../kernel/machine/assert.ts";
 import type { Schedule } from "../kernel/machine/chooser.ts";
 import type { Config } from "../kernel/config.ts";
-import { cpu_online_mask, cpumask_set_cpu } from "../kernel/cpumask.ts";
+import { boot_cpu_init, cpu_online_mask, cpu_possible_mask, cpumask_of, cpumask_set_cpu } from "../kernel/cpumask.ts";
 import { vectors } from "../kernel/entry.ts";
 import { kernel_thread } from "../kernel/fork.ts";
 import { Kernel } from "../kernel/kernel.ts";
@@ -19,9 +19,8 @@ import { local_irq_disable, local_irq_enable, preempt_disable } from "../kernel/
 import { page_fault_oops } from "../kernel/bug.ts";
 import { pr_info, pr_notice } from "../kernel/printk.ts";
 import { cpu_startup_entry } from "../kernel/sched/idle.ts";
-import { schedule_idle } from "../kernel/sched/core.ts";
-import { idle_sched_class } from "../kernel/sched/rt.ts";
-import { cpu_rq, PF_IDLE, task_struct } from "../kernel/sched/sched.ts";
+import { current, init_idle, schedule_idle, set_cpus_allowed_ptr } from "../kernel/sched/core.ts";
+import { smpboot_create_threads, smpboot_unpark_threads } from "../kernel/smpboot.ts";
 import { spawn_ksoftirqd } from "../kernel/softirq.ts";
 import { instantiate } from "../kernel/static.ts";
 import { SYSTEM_RUNNING, SYSTEM_SCHEDULING, system_state } from "../kernel/system_state.ts";
@@ -39,22 +38,12 @@ import { reportBadAccess } from "../mm/report.ts";
 import { kmem_cache_init, kmem_cache_init_late } from "../mm/slub.ts";
 import { fork_init, mmOps } from "../mm/task_memory.ts";
 import { vmalloc_init } from "../mm/vmalloc.ts";
+import { kswapd_init } from "../mm/vmscan.ts";
 import { tinyKvfree, tinyRcu } from "../rcu/tiny.ts";
+import { treeRcu } from "../rcu/tree.ts";
+import { treeKvfree } from "../rcu/tree_kvfree.ts";
 import { boot_done, runPrograms } from "./program.ts";
 import { staticsFor } from "./statics.ts";
-
-/** Makes the idle task of a CPU. @mirrors kernel/sched/core.c:init_idle */
-function init_idle(k: Kernel, cpu: number): task_struct {
-  const comm = `swapper/${cpu}`;
-  const idle = new task_struct(0, comm, k.log.intern(comm), idle_sched_class);
-  idle.flags |= PF_IDLE;
-  idle.cpu = cpu;
-  idle.on_cpu = true;
-  const rq = cpu_rq(k, cpu);
-  rq.idle = idle;
-  rq.curr = idle;
-  return idle;
-}
 
 /** Memory management comes up. @mirrors init/main.c:mm_init */
 function* mm_init(k: Kernel): MaySleep<void> {
@@ -71,7 +60,7 @@ function* mm_init(k: Kernel): MaySleep<void> {
  */
 function* start_kernel(k: Kernel): Coroutine {
   local_irq_disable(k);
-  cpumask_set_cpu(0, cpu_online_mask(k));
+  boot_cpu_init(k);
   pr_notice(k, `Linux version 5.7.0-quiesce (quiesce) #1${k.config.cpus > 1 ? " SMP" : ""}`);
   build_all_zonelists(k);
   yield* mm_init(k);
@@ -93,6 +82,8 @@ function* rest_init(k: Kernel): Coroutine {
   const init = yield* kernel_thread(k, kernel_init, "init");
   const threadd = yield* kernel_thread(k, kthreadd, "kthreadd");
   assert(typeof init !== "number" && typeof threadd !== "number", "no memory for the first threads");
+  // Pid 1 brings the other CPUs up from this one.
+  init.cpus_mask = cpumask_of(k, k.cpu.id);
   system_state.set(k, SYSTEM_SCHEDULING);
   yield* schedule_idle(k);
   yield* cpu_startup_entry(k);
@@ -101,6 +92,7 @@ function* rest_init(k: Kernel): Coroutine {
 /** Pid 1: the rest of boot; there is no user space to become. @mirrors init/main.c:kernel_init */
 function* kernel_init(k: Kernel): MaySleep<void> {
   yield* kernel_init_freeable(k);
+  k.rcu.rcu_end_inkernel_boot(k);
   system_state.set(k, SYSTEM_RUNNING);
   boot_done.set(k, true);
   yield* runPrograms(k);
@@ -110,18 +102,29 @@ function* kernel_init(k: Kernel): MaySleep<void> {
 function* kernel_init_freeable(k: Kernel): MaySleep<void> {
   gfp_allowed_mask.set(k, __GFP_BITS_MASK);
   yield* workqueue_init(k);
-  smp_init(k);
-  for (const cpu of k.cpus.slice(1)) yield* workqueue_online_cpu(k, cpu.id);
+  yield* do_pre_smp_initcalls(k);
+  yield* smp_init(k);
+  yield* sched_init_smp(k);
   yield* do_initcalls(k);
 }
 
+/** Early initcalls. @mirrors init/main.c:do_pre_smp_initcalls */
+function* do_pre_smp_initcalls(k: Kernel): MaySleep<void> {
+  yield* spawn_ksoftirqd(k);
+  yield* k.rcu.rcu_spawn_gp_kthread(k);
+}
+
 /** Starts the other CPUs. @mirrors kernel/smp.c:smp_init */
-function smp_init(k: Kernel): void {
+function* smp_init(k: Kernel): MaySleep<void> {
   for (const cpu of k.cpus.slice(1)) {
+    yield* smpboot_create_threads(k, cpu.id);
+    yield* k.rcu.rcutree_prepare_cpu(k, cpu.id);
     const idle = init_idle(k, cpu.id);
     idle.stack.push(start_secondary(k));
     k.powerOn(cpu, idle);
     cpumask_set_cpu(cpu.id, cpu_online_mask(k));
+    yield* smpboot_unpark_threads(k, cpu.id);
+    yield* workqueue_online_cpu(k, cpu.id);
   }
   if (k.config.cpus > 1) pr_info(k, `smp: Brought up 1 node, ${k.config.cpus} CPUs`);
 }
@@ -132,14 +135,20 @@ function* start_secondary(k: Kernel): Coroutine {
   yield* k.rcu.rcu_cpu_starting(k, k.cpu.id);
   tick_setup_sched_timer(k);
   local_irq_enable(k);
+  yield* k.rcu.rcutree_online_cpu(k, k.cpu.id);
   yield* cpu_startup_entry(k);
 }
 
-/** Early and core initcalls. @mirrors init/main.c:do_initcalls */
+/** Pid 1 may leave the boot CPU. @mirrors kernel/sched/core.c:sched_init_smp */
+function* sched_init_smp(k: Kernel): MaySleep<void> {
+  yield* set_cpus_allowed_ptr(k, current(k), cpu_possible_mask(k));
+}
+
+/** Core and device initcalls. @mirrors init/main.c:do_initcalls */
 function* do_initcalls(k: Kernel): MaySleep<void> {
-  yield* spawn_ksoftirqd(k);
   yield* k.rcu.rcu_set_runtime_mode(k);
   init_per_zone_wmark_min(k);
+  yield* kswapd_init(k);
 }
 
 /** Longest boot, in virtual ns. */
@@ -155,6 +164,9 @@ function powerOn(k: Kernel): void {
   if (k.config.rcu === "tiny") {
     k.rcu = tinyRcu;
     k.kvfree = tinyKvfree;
+  } else if (k.config.rcu === "tree") {
+    k.rcu = treeRcu;
+    k.kvfree = treeKvfree;
   }
   const idle = init_idle(k, 0);
   idle.stack.push(start_kernel(k));

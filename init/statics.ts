@@ -7,7 +7,7 @@
  */
 
 import { statics as bug } from "../kernel/bug.ts";
-import type { Config } from "../kernel/config.ts";
+import type { Config, RcuChoice } from "../kernel/config.ts";
 import { statics as cpumask } from "../kernel/cpumask.ts";
 import { statics as entry } from "../kernel/entry.ts";
 import { statics as fault_inject } from "../kernel/fault_inject.ts";
@@ -16,6 +16,7 @@ import { statics as kallsyms } from "../kernel/kallsyms.ts";
 import { statics as kthread } from "../kernel/kthread.ts";
 import { statics as sched } from "../kernel/sched/sched.ts";
 import { statics as smp } from "../kernel/smp.ts";
+import { statics as smpboot } from "../kernel/smpboot.ts";
 import { statics as softirq } from "../kernel/softirq.ts";
 import type { StaticKey } from "../kernel/static.ts";
 import { statics as system_state } from "../kernel/system_state.ts";
@@ -23,10 +24,12 @@ import { statics as jiffies } from "../kernel/time/jiffies.ts";
 import { statics as tick_sched } from "../kernel/time/tick-sched.ts";
 import { statics as timer } from "../kernel/time/timer.ts";
 import { statics as workqueue } from "../kernel/workqueue.ts";
+import { statics as drop_caches } from "../mm/drop_caches.ts";
 import { statics as failslab } from "../mm/failslab.ts";
 import { statics as mm_internal } from "../mm/internal.ts";
 import { statics as mm_types } from "../mm/mm_types.ts";
 import { statics as mmzone } from "../mm/mmzone.ts";
+import { statics as oom_kill } from "../mm/oom_kill.ts";
 import { statics as page_alloc } from "../mm/page_alloc.ts";
 import { statics as pgtable } from "../mm/pgtable.ts";
 import { statics as slab_common } from "../mm/slab_common.ts";
@@ -37,6 +40,9 @@ import { statics as vmscan } from "../mm/vmscan.ts";
 import { statics as vmstat } from "../mm/vmstat.ts";
 import { statics as rcu } from "../rcu/rcu.ts";
 import { statics as tiny } from "../rcu/tiny.ts";
+import { statics as tree } from "../rcu/tree.ts";
+import { statics as tree_kvfree } from "../rcu/tree_kvfree.ts";
+import { statics as update } from "../rcu/update.ts";
 import { statics as live } from "../mm/live.ts";
 import { statics as slab_live } from "../mm/slab_live.ts";
 import { statics as program } from "./program.ts";
@@ -51,6 +57,7 @@ const kernel: readonly (readonly StaticKey[])[] = [
   fork,
   entry,
   smp,
+  smpboot,
   softirq,
   timer,
   tick_sched,
@@ -66,6 +73,8 @@ const mm: readonly (readonly StaticKey[])[] = [
   vmstat,
   page_alloc,
   vmscan,
+  drop_caches,
+  oom_kill,
   slub,
   slab_common,
   slab_live,
@@ -76,7 +85,13 @@ const mm: readonly (readonly StaticKey[])[] = [
   task_memory,
 ];
 
+const flavour: Readonly<Record<RcuChoice, readonly (readonly StaticKey[])[]>> = {
+  none: [],
+  tiny: [tiny],
+  tree: [tree, tree_kvfree],
+};
+
 /** The lists of statics of the files that `config` builds. */
 export function staticsFor(config: Config): readonly (readonly StaticKey[])[] {
-  return [...kernel, ...mm, rcu, ...(config.rcu === "tiny" ? [tiny] : []), program];
+  return [...kernel, ...mm, rcu, update, ...flavour[config.rcu], program];
 }

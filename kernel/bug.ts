@@ -10,18 +10,15 @@
 
 import { formatAddr } from "./machine/addr.ts";
 import type { Kernel } from "./kernel.ts";
-import { in_interrupt } from "./preempt.ts";
 import {
   dumpStackLines,
   KERN_ALERT,
   KERN_EMERG,
   KERN_WARNING,
-  printk,
   report,
-  UTS_RELEASE,
 } from "./printk.ts";
 import { callTrace } from "./stacktrace.ts";
-import { KERNEL_STATIC, type StaticKey } from "./static.ts";
+import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "./static.ts";
 
 /** Thrown to unwind a context after an oops; the engine hands it to the fault vector. @invented unwinding */
 export class KernelOops extends Error {
@@ -36,7 +33,23 @@ export const panicked: ReturnType<typeof KERNEL_STATIC<string | null>> = KERNEL_
   () => null,
 );
 
-export const statics: readonly StaticKey[] = [warned, panicked];
+/** Whether lock debugging still speaks: it stops after its first report. @mirrors lib/debug_locks.c:debug_locks */
+export const debug_locks: KernelStatic<boolean> = KERNEL_STATIC<boolean>("debug_locks", () => true);
+
+export const statics: readonly StaticKey[] = [warned, panicked, debug_locks];
+
+/** Turns lock debugging off. Returns whether it was on. @mirrors lib/debug_locks.c:debug_locks_off */
+export function debug_locks_off(k: Kernel): boolean {
+  const was = debug_locks(k);
+  debug_locks.set(k, false);
+  return was;
+}
+
+/** WARN() about locks and preempt counts; only the first of a boot speaks. @mirrors include/linux/debug_locks.h:DEBUG_LOCKS_WARN_ON */
+export function DEBUG_LOCKS_WARN_ON(k: Kernel, condition: boolean, what: string): boolean {
+  if (condition && debug_locks_off(k)) warn(k, `DEBUG_LOCKS_WARN_ON(${what})`);
+  return condition;
+}
 
 /**
  * Reports a broken expectation with the call trace and goes on. Returns `condition`.
@@ -158,6 +171,5 @@ export function page_fault_oops(k: Kernel, addr: number, write: boolean): never 
     ...dumpStackLines(k),
     "---[ end trace 0000000000000000 ]---",
   ]);
-  if (in_interrupt(k)) printk(k, KERN_EMERG, `${UTS_RELEASE}: oops in interrupt`);
   throw new KernelOops(title);
 }

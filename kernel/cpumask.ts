@@ -34,8 +34,15 @@ export function cpumask_test_cpu(cpu: number, mask: cpumask_t): boolean {
 
 /** Smallest member above `n`, or -1. @mirrors include/linux/cpumask.h:cpumask_next */
 export function cpumask_next(n: number, mask: cpumask_t): number {
-  for (let cpu = n + 1; cpu < mask.bits.length * 32; cpu++) if (cpumask_test_cpu(cpu, mask)) return cpu;
-  return -1;
+  const { bits } = mask;
+  let at = (n + 1) >>> 5;
+  if (at >= bits.length) return -1;
+  let word = bits[at] & (-1 << ((n + 1) & 31));
+  while (word === 0) {
+    if (++at >= bits.length) return -1;
+    word = bits[at];
+  }
+  return at * 32 + 31 - Math.clz32(word & -word);
 }
 
 /** Smallest member, or -1. @mirrors include/linux/cpumask.h:cpumask_first */
@@ -43,11 +50,42 @@ export function cpumask_first(mask: cpumask_t): number {
   return cpumask_next(-1, mask);
 }
 
+/** Smallest member of both above `n`, or -1. @mirrors include/linux/cpumask.h:cpumask_next_and */
+export function cpumask_next_and(n: number, a: cpumask_t, b: cpumask_t): number {
+  for (let cpu = cpumask_next(n, a); cpu >= 0; cpu = cpumask_next(cpu, a)) {
+    if (cpumask_test_cpu(cpu, b)) return cpu;
+  }
+  return -1;
+}
+
+/** A member of both: the smallest, or -1. @mirrors include/linux/cpumask.h:cpumask_any_and */
+export function cpumask_any_and(a: cpumask_t, b: cpumask_t): number {
+  return cpumask_next_and(-1, a, b);
+}
+
+/** @mirrors include/linux/cpumask.h:cpumask_equal */
+export function cpumask_equal(a: cpumask_t, b: cpumask_t): boolean {
+  return a.bits.every((word, i) => word === b.bits[i]);
+}
+
 /** Number of members. @mirrors include/linux/cpumask.h:cpumask_weight */
 export function cpumask_weight(mask: cpumask_t): number {
   let weight = 0;
-  for (let cpu = cpumask_first(mask); cpu >= 0; cpu = cpumask_next(cpu, mask)) weight++;
+  for (let i = 0; i < mask.bits.length; i++) weight += popcount(mask.bits[i]);
   return weight;
+}
+
+function popcount(word: number): number {
+  let w = word - ((word >>> 1) & 0x5555_5555);
+  w = (w & 0x3333_3333) + ((w >>> 2) & 0x3333_3333);
+  return Math.imul((w + (w >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+}
+
+/** A mask of one CPU. @mirrors include/linux/cpumask.h:cpumask_of */
+export function cpumask_of(k: Kernel, cpu: number): cpumask_t {
+  const mask = new cpumask_t(k.config.cpus);
+  cpumask_set_cpu(cpu, mask);
+  return mask;
 }
 
 /** Members in ascending order. @mirrors include/linux/cpumask.h:for_each_cpu */
@@ -61,9 +99,21 @@ export const cpu_online_mask: KernelStatic<cpumask_t> = KERNEL_STATIC(
   (k) => new cpumask_t(k.config.cpus),
 );
 
-export const statics: readonly StaticKey[] = [cpu_online_mask];
+/** CPUs that can ever run: all of the machine. @mirrors kernel/cpu.c:__cpu_possible_mask */
+export const cpu_possible_mask: KernelStatic<cpumask_t> = KERNEL_STATIC("__cpu_possible_mask", (k) => {
+  const mask = new cpumask_t(k.config.cpus);
+  for (let cpu = 0; cpu < k.config.cpus; cpu++) cpumask_set_cpu(cpu, mask);
+  return mask;
+});
 
-/** Every CPU that can ever exist: a mask is not needed, all of them are possible. @mirrors include/linux/cpumask.h:for_each_possible_cpu */
+export const statics: readonly StaticKey[] = [cpu_online_mask, cpu_possible_mask];
+
+/** Marks the CPU that boots. @mirrors kernel/cpu.c:boot_cpu_init */
+export function boot_cpu_init(k: Kernel): void {
+  cpumask_set_cpu(k.cpu.id, cpu_online_mask(k));
+}
+
+/** Every CPU that can ever exist, in ascending order. @mirrors include/linux/cpumask.h:for_each_possible_cpu */
 export function* for_each_possible_cpu(k: Kernel): Generator<number, void, void> {
   for (let cpu = 0; cpu < k.config.cpus; cpu++) yield cpu;
 }

@@ -5,6 +5,9 @@
  *
  * Each is a generator on top of the interrupted one. One vector is handled per entry, lowest bit first.
  *
+ * Invariant: what an interrupt interrupts goes on exactly as it was, on whatever CPU it is by then. Every reschedule
+ * interrupt goes through irq_enter() and irq_exit(), as on a kernel that traces them.
+ *
  * @module
  */
 
@@ -20,12 +23,20 @@ import {
 import { type Atomic, type Coroutine, HALT, type MaySleep, STEP } from "./machine/effects.ts";
 import type { Vectors } from "./machine/machine.ts";
 import { POINT_DELAY, POINT_IRQ, pt } from "./machine/points.ts";
-import { KernelOops, panicked } from "./bug.ts";
+import { KernelOops, panicked, WARN_ONCE } from "./bug.ts";
 import { oops_end } from "./exit.ts";
 import type { Kernel } from "./kernel.ts";
-import { current, need_resched, preempt_schedule, preempt_schedule_irq, schedule } from "./sched/core.ts";
+import { irqs_disabled, local_irq_disable, local_irq_enable } from "./preempt.ts";
+import {
+  current,
+  might_sleep,
+  need_resched,
+  preempt_schedule,
+  preempt_schedule_irq,
+  schedule,
+} from "./sched/core.ts";
 import { is_idle_task } from "./sched/sched.ts";
-import { flush_smp_call_function_queue } from "./smp.ts";
+import { generic_smp_call_function_single_interrupt } from "./smp.ts";
 import { irq_enter, irq_exit } from "./softirq.ts";
 import { KERNEL_STATIC, type StaticKey } from "./static.ts";
 import { tick_sched_timer } from "./time/tick-sched.ts";
@@ -59,17 +70,25 @@ function* handleVector(k: Kernel, vector: number, user: boolean): Atomic<void> {
       break;
     case VECTOR_CALL_FUNCTION:
       trace_call_function_single_entry(k);
-      yield* flush_smp_call_function_queue(k);
+      yield* generic_smp_call_function_single_interrupt(k);
       trace_call_function_single_exit(k);
       break;
     case VECTOR_DEVICE: {
       const handler = deviceHandler(k);
-      if (handler !== null) yield* handler(k);
+      if (handler !== null) yield* handle_irq_event_percpu(k, handler);
       break;
     }
     case VECTOR_IRQ_WORK:
       break;
   }
+}
+
+/** Calls the device's handler, which must leave interrupts off. @mirrors kernel/irq/handle.c:handle_irq_event_percpu */
+function* handle_irq_event_percpu(k: Kernel, handler: (k: Kernel) => Atomic<void>): Atomic<void> {
+  yield* handler(k);
+  if (irqs_disabled(k)) return;
+  WARN_ONCE(k, true, `irq 0 handler ${handler.name} enabled interrupts`, "irq");
+  local_irq_disable(k);
 }
 
 /** One interrupt, from entry to return; what it interrupted resumes afterwards. */
@@ -97,9 +116,11 @@ function* interrupt(k: Kernel): Coroutine {
 /** What need_resched means on the way out: always a switch before user mode, in the kernel only with preemption. */
 function* irqReschedule(k: Kernel, user: boolean): MaySleep<void> {
   if (user) {
-    k.cpu.irqsOn = true;
+    yield* k.rcu.rcu_user_exit(k);
+    local_irq_enable(k);
     yield* schedule(k);
-    k.cpu.irqsOn = false;
+    local_irq_disable(k);
+    yield* k.rcu.rcu_user_enter(k);
   } else if (wantsPreempt(k, k.cpu)) yield* preempt_schedule_irq(k);
 }
 
@@ -107,12 +128,17 @@ function wantsPreempt(k: Kernel, cpu: Cpu): boolean {
   return k.config.preempt === "full" && cpu.preempt_count === 0 && !is_idle_task(current(k));
 }
 
+/** In user mode there is no preempt_enable() to come: only an interrupt can bring a switch. */
+function preemptsAtPoint(k: Kernel, cpu: Cpu): boolean {
+  return cpu.irqsOn && !cpu.inUser && wantsPreempt(k, cpu);
+}
+
 /** The vectors that the machine calls. @invented the interrupt descriptor table */
 export function vectors(k: Kernel): Vectors {
   return {
     interrupt: () => interrupt(k),
     preempt: () => preempt_schedule(k),
-    wantsPreempt: (cpu) => cpu.irqsOn && wantsPreempt(k, cpu),
+    wantsPreempt: (cpu) => preemptsAtPoint(k, cpu),
     fault: (cpu, error) => {
       if (panicked(k) !== null) return stopped();
       try {
@@ -133,28 +159,32 @@ function* stopped(): Coroutine {
 /**
  * Spends `ns` in user mode: interruptible, preemptible in every configuration, and a quiescent state for RCU.
  *
- * Units: virtual nanoseconds.
+ * Context: process context, nothing held. Units: virtual nanoseconds.
  *
  * @invented stands for returning to user space
  */
 export function* user_mode(k: Kernel, ns: number): MaySleep<void> {
-  if (need_resched(k)) yield* schedule(k);
+  might_sleep(k);
+  while (need_resched(k)) yield* schedule(k);
   yield* k.rcu.rcu_user_enter(k);
   k.cpu.inUser = true;
   yield* spend(k, ns, "user");
   k.cpu.inUser = false;
   yield* k.rcu.rcu_user_exit(k);
-  if (need_resched(k)) yield* schedule(k);
 }
 
-/** Lets `ns` of virtual time pass on this CPU in spans that end where something is due. */
+/**
+ * Lets `ns` of virtual time pass on this CPU, then passes one point. It stops where an interrupt is due or the machine
+ * wants to look up; how often that is changes neither the time nor the number of points.
+ */
 function* spend(k: Kernel, ns: number, what: string): Atomic<void> {
   for (let left = ns; left > 0;) {
     const span = Math.min(left, k.quietSpan());
     k.charge(span);
     left -= span;
-    if (pt(k, POINT_DELAY, what)) yield STEP;
+    if (left > 0) yield STEP;
   }
+  if (pt(k, POINT_DELAY, what)) yield STEP;
 }
 
 /**

@@ -2,40 +2,57 @@
 /**
  * Death of tasks. Mirrors kernel/exit.c:do_exit (v5.7) for kernel threads, and the end of an oops.
  *
+ * Invariant: a task that dies leaves its CPU as it found it (preemption and interrupts on); what it held stays held. Left
+ * out: parents that wait, signals, everything a process has beyond a kernel thread.
+ *
  * @module
  */
 
-import { EmulatorFault } from "./machine/assert.ts";
 import type { Cpu } from "./machine/cpu.ts";
 import type { Coroutine, MaySleep } from "./machine/effects.ts";
 import { panic } from "./bug.ts";
 import { tasklist } from "./fork.ts";
 import type { Kernel } from "./kernel.ts";
-import { in_interrupt } from "./preempt.ts";
-import { KERN_ERR, printk, report } from "./printk.ts";
+import { in_atomic, in_interrupt, preempt_count, preempt_disable } from "./preempt.ts";
+import { KERN_ALERT, KERN_ERR, KERN_INFO, printk, report } from "./printk.ts";
 import { complete, type completion } from "./sched/completion.ts";
-import { current, schedule } from "./sched/core.ts";
-import { is_idle_task, PF_EXITING, TASK_DEAD } from "./sched/sched.ts";
+import { current, do_task_dead, schedule, set_current_state } from "./sched/core.ts";
+import { EXIT_DEAD, is_idle_task, PF_EXITING, TASK_UNINTERRUPTIBLE } from "./sched/sched.ts";
 import { trace_sched_process_exit } from "./trace/events/sched.ts";
 
 /**
  * Ends the current task. Never returns.
  *
- * Context: process context.
+ * Context: process context; in an interrupt, or for pid 0 and 1, the machine panics. A task that exits with preemption off
+ * is noted.
  *
  * @mirrors kernel/exit.c:do_exit
  */
 export function* do_exit(k: Kernel, code: number): MaySleep<never> {
   const tsk = current(k);
+  if (in_interrupt(k)) panic(k, "Aiee, killing interrupt handler!");
+  if (is_idle_task(tsk)) panic(k, "Attempted to kill the idle task!");
+  if (in_atomic(k)) {
+    printk(k, KERN_INFO, `note: ${tsk.comm}[${tsk.pid}] exited with preempt_count ${preempt_count(k)}`);
+    k.cpu.preempt_count = 0;
+  }
+  if ((tsk.flags & PF_EXITING) !== 0) {
+    printk(k, KERN_ALERT, "Fixing recursive fault but reboot is needed!");
+    set_current_state(k, TASK_UNINTERRUPTIBLE);
+    yield* schedule(k);
+  }
   tsk.flags |= PF_EXITING;
+  if (tsk.pid === 1) {
+    panic(k, `Attempted to kill init! exitcode=0x${(code >>> 0).toString(16).padStart(8, "0")}`);
+  }
   tsk.exit_code = code;
   trace_sched_process_exit(k, tsk);
   tasklist(k).delete(tsk);
+  tsk.exit_state = EXIT_DEAD;
   if (tsk.vfork_done !== null) complete(k, tsk.vfork_done as completion);
   tsk.vfork_done = null;
-  tsk.state = TASK_DEAD;
-  yield* schedule(k);
-  throw new EmulatorFault(`dead task ${tsk.comm} runs`);
+  preempt_disable(k);
+  return yield* do_task_dead(k);
 }
 
 /**
@@ -53,11 +70,7 @@ export function oops_end(k: Kernel, cpu: Cpu, error: unknown): Coroutine {
     report(k, KERN_ERR, title, [title]);
     k.lastException = error;
   }
-  if (in_interrupt(k) || is_idle_task(tsk)) return panic(k, "Fatal exception in interrupt");
-  if (cpu.preempt_count !== 0) {
-    printk(k, KERN_ERR, `note: ${tsk.comm}[${tsk.pid}] exited with preempt_count ${cpu.preempt_count}`);
-  }
-  cpu.preempt_count = 0;
+  if (in_interrupt(k)) return panic(k, "Fatal exception in interrupt");
   cpu.irqsOn = true;
   cpu.inUser = false;
   cpu.blockedOn = null;

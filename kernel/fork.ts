@@ -2,21 +2,23 @@
 /**
  * Birth of tasks. Mirrors the kernel-thread part of kernel/fork.c and kernel/pid.c (v5.7).
  *
- * A task takes a real task_struct and a real stack from the allocators. Pids count up and are not reused.
+ * A task takes a real task_struct and a real stack from the allocators. Invariants: pids count up and are not reused; a
+ * task's name is cut to what a task_struct holds.
  *
  * @module
  */
 
 import { NULL } from "./machine/addr.ts";
 import type { VirtAddr } from "./machine/brand.ts";
-import type { MaySleep } from "./machine/effects.ts";
+import type { Atomic, MaySleep } from "./machine/effects.ts";
 import { assert } from "./machine/assert.ts";
 import { ENOMEM } from "./errno.ts";
 import { do_exit } from "./exit.ts";
 import type { Kernel } from "./kernel.ts";
-import { current, schedule_tail, wake_up_new_task } from "./sched/core.ts";
+import { free_kthread_struct } from "./kthread.ts";
+import { current, sched_fork, schedule_tail, wake_up_new_task } from "./sched/core.ts";
 import { fair_sched_class } from "./sched/fair.ts";
-import { PF_KTHREAD, TASK_NEW, task_struct } from "./sched/sched.ts";
+import { PF_KTHREAD, TASK_COMM_LEN, task_struct } from "./sched/sched.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "./static.ts";
 import { trace_sched_process_fork } from "./trace/events/sched.ts";
 
@@ -34,6 +36,25 @@ export const statics: readonly StaticKey[] = [last_pid, tasklist];
 
 /** What a kernel thread runs. */
 export type ThreadFunction = (k: Kernel) => MaySleep<void>;
+
+function* free_task(k: Kernel, tsk: task_struct): Atomic<void> {
+  yield* free_kthread_struct(k, tsk);
+  yield* k.mm.free_task_struct(k, tsk.addr);
+}
+
+/**
+ * Gives a dead task's stack and task_struct back.
+ *
+ * Context: the task does not run any more; nothing here sleeps.
+ *
+ * @mirrors include/linux/sched/task.h:put_task_struct
+ * @simplified there is one reference; RCU readers of the task list do not exist, so nothing waits for a grace period
+ */
+export function* put_task_struct(k: Kernel, tsk: task_struct): Atomic<void> {
+  tsk.stack.length = 0;
+  yield* k.mm.free_thread_stack(k, tsk.stackAddr);
+  yield* free_task(k, tsk);
+}
 
 function* ret_from_fork(k: Kernel, fn: ThreadFunction): MaySleep<void> {
   yield* schedule_tail(k);
@@ -58,12 +79,12 @@ export function* copy_process(k: Kernel, fn: ThreadFunction, comm: string): MayS
   }
   const pid = last_pid(k) + 1;
   last_pid.set(k, pid);
-  const p = new task_struct(pid, comm, k.log.intern(comm), fair_sched_class);
-  p.state = TASK_NEW;
+  const name = comm.slice(0, TASK_COMM_LEN - 1);
+  const p = new task_struct(pid, name, k.log.intern(name), fair_sched_class);
   p.flags |= PF_KTHREAD;
   p.addr = addr;
   p.stackAddr = stackAddr;
-  p.cpu = k.cpu.id;
+  sched_fork(k, p);
   p.stack.push(ret_from_fork(k, fn));
   tasklist(k).add(p);
   trace_sched_process_fork(k, current(k), p);

@@ -22,9 +22,13 @@ export type rcu_callback_t = (k: Kernel, head: VirtAddr) => Atomic<void>;
 export interface RcuOps {
   readonly flavour: "none" | "tiny" | "tree";
   rcu_init(k: Kernel): MaySleep<void>;
+  /** Early initcall: makes the grace-period thread. */
+  rcu_spawn_gp_kthread(k: Kernel): MaySleep<void>;
   rcu_scheduler_starting(k: Kernel): void;
   /** End of do_pre_smp / core_initcall: rcu_set_runtime_mode(). */
   rcu_set_runtime_mode(k: Kernel): MaySleep<void>;
+  /** Boot is over: grace periods are not hurried any more. */
+  rcu_end_inkernel_boot(k: Kernel): void;
   rcu_note_context_switch(k: Kernel, preempt: boolean): Atomic<void>;
   rcu_sched_clock_irq(k: Kernel, user: boolean): Atomic<void>;
   rcu_softirq_qs(k: Kernel): Atomic<void>;
@@ -37,11 +41,18 @@ export interface RcuOps {
   rcu_user_exit(k: Kernel): Atomic<void>;
   /** Whether RCU needs this CPU's tick. */
   rcu_needs_cpu(k: Kernel): boolean;
+  /** Whether readers are legal on this CPU: it is not idle for RCU. */
+  rcu_is_watching(k: Kernel): boolean;
+  /** A CPU comes up: before it runs, on its first code, when it can run threads. */
+  rcutree_prepare_cpu(k: Kernel, cpu: number): Atomic<void>;
   rcu_cpu_starting(k: Kernel, cpu: number): Atomic<void>;
+  rcutree_online_cpu(k: Kernel, cpu: number): Atomic<void>;
   /** `func` is a function, or a number below 4096: the offset of the head in an object to be freed with kvfree(). */
   call_rcu(k: Kernel, head: VirtAddr, func: rcu_callback_t | number): Atomic<void>;
   synchronize_rcu(k: Kernel): MaySleep<void>;
   rcu_barrier(k: Kernel): MaySleep<void>;
+  get_state_synchronize_rcu(k: Kernel): number;
+  cond_synchronize_rcu(k: Kernel, oldstate: number): MaySleep<void>;
   /** Addresses (of or inside objects) that RCU still holds, for leak verdicts: nothing is changed. */
   pendingAddresses(k: Kernel): Iterable<VirtAddr>;
   /** Whether any callback is queued or being invoked. */
@@ -86,8 +97,10 @@ function nothing(_k: Kernel): Atomic<void> {
 export const NO_RCU: RcuOps = {
   flavour: "none",
   rcu_init: nothing,
+  rcu_spawn_gp_kthread: nothing,
   rcu_scheduler_starting: () => {},
   rcu_set_runtime_mode: nothing,
+  rcu_end_inkernel_boot: () => {},
   rcu_note_context_switch: nothing,
   rcu_sched_clock_irq: nothing,
   rcu_softirq_qs: nothing,
@@ -99,10 +112,16 @@ export const NO_RCU: RcuOps = {
   rcu_user_enter: nothing,
   rcu_user_exit: nothing,
   rcu_needs_cpu: () => false,
+  rcu_is_watching: () => true,
+  rcutree_prepare_cpu: nothing,
   rcu_cpu_starting: nothing,
+  rcutree_online_cpu: nothing,
   call_rcu: () => assert(false, "call_rcu() on a machine booted without RCU") as never,
   synchronize_rcu: () => assert(false, "synchronize_rcu() on a machine booted without RCU") as never,
   rcu_barrier: () => assert(false, "rcu_barrier() on a machine booted without RCU") as never,
+  get_state_synchronize_rcu: () => 0,
+  cond_synchronize_rcu: () =>
+    assert(false, "cond_synchronize_rcu() on a machine booted without RCU") as never,
   pendingAddresses: () => [],
   busy: () => false,
 };

@@ -55,6 +55,11 @@ export function functionAt(k: Kernel, addr: VirtAddr): AnyFunction {
   return fn;
 }
 
+/** Whether there is a function at `addr`. @invented what executing there would find out */
+export function isText(k: Kernel, addr: VirtAddr): boolean {
+  return lookup(k, addr) !== undefined;
+}
+
 /**
  * Name of the function at `addr` as %ps prints it, or the address when there is none.
  *

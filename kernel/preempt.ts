@@ -5,11 +5,14 @@
  * The count lives on the CPU, as on x86: every context switch happens with the same value, so nothing is saved. Enabling
  * is a plain call: what it lets in (an interrupt, a preemption) comes in at this CPU's next point.
  *
+ * Invariant: no field of the count goes below zero or into the next one; code that would do it is reported, as with
+ * DEBUG_PREEMPT, and the count stays as it is.
+ *
  * @module
  */
 
-import { assert } from "./machine/assert.ts";
 import type { IrqFlags } from "./machine/brand.ts";
+import { DEBUG_LOCKS_WARN_ON } from "./bug.ts";
 import type { Kernel } from "./kernel.ts";
 
 export const PREEMPT_OFFSET = 0x1;
@@ -31,7 +34,13 @@ export function preempt_count(k: Kernel): number {
  * @mirrors include/linux/preempt.h:preempt_disable
  */
 export function preempt_disable(k: Kernel): void {
-  k.cpu.preempt_count++;
+  if ((k.cpu.preempt_count++ & PREEMPT_MASK) >= PREEMPT_MASK - 10) overflow(k);
+}
+
+/** So deep that somebody forgot preempt_enable(): the field must not run into its neighbour. */
+function overflow(k: Kernel): void {
+  DEBUG_LOCKS_WARN_ON(k, true, "(preempt_count() & PREEMPT_MASK) >= PREEMPT_MASK - 10");
+  if ((k.cpu.preempt_count & PREEMPT_MASK) === 0) k.cpu.preempt_count--;
 }
 
 /**
@@ -41,14 +50,24 @@ export function preempt_disable(k: Kernel): void {
  */
 export function preempt_enable(k: Kernel): void {
   const cpu = k.cpu;
-  assert((cpu.preempt_count & PREEMPT_MASK) !== 0, "preempt_enable() without preempt_disable()");
-  if (--cpu.preempt_count === 0 && cpu.need_resched) k.kick();
+  if ((cpu.preempt_count & PREEMPT_MASK) === 0) underflow(k, 1);
+  else if (--cpu.preempt_count === 0 && cpu.need_resched) k.kick();
 }
 
-/** @mirrors include/linux/preempt.h:preempt_enable_no_resched */
+/** preempt_enable() that leaves a pending reschedule for later. @mirrors include/linux/preempt.h:preempt_enable_no_resched */
 export function preempt_enable_no_resched(k: Kernel): void {
-  assert((k.cpu.preempt_count & PREEMPT_MASK) !== 0, "preempt_enable() without preempt_disable()");
-  k.cpu.preempt_count--;
+  if ((k.cpu.preempt_count & PREEMPT_MASK) === 0) underflow(k, 1);
+  else k.cpu.preempt_count--;
+}
+
+function underflow(k: Kernel, value: number): void {
+  DEBUG_LOCKS_WARN_ON(
+    k,
+    true,
+    value > k.cpu.preempt_count
+      ? "val > preempt_count()"
+      : "(val < PREEMPT_MASK) && !(preempt_count() & PREEMPT_MASK)",
+  );
 }
 
 /** @mirrors include/linux/preempt.h:preempt_count_add */
@@ -56,10 +75,11 @@ export function preempt_count_add(k: Kernel, value: number): void {
   k.cpu.preempt_count += value;
 }
 
-/** @mirrors include/linux/preempt.h:preempt_count_sub */
+/** Nothing happens, but a warning, where the count would go below zero. @mirrors include/linux/preempt.h:preempt_count_sub */
 export function preempt_count_sub(k: Kernel, value: number): void {
-  k.cpu.preempt_count -= value;
-  assert(k.cpu.preempt_count >= 0, "preempt_count went below zero");
+  const count = k.cpu.preempt_count;
+  if (value > count || (value < PREEMPT_MASK && (count & PREEMPT_MASK) === 0)) underflow(k, value);
+  else k.cpu.preempt_count = count - value;
 }
 
 /** In a hard interrupt handler. @mirrors include/linux/preempt.h:in_irq */
@@ -138,6 +158,17 @@ export function local_irq_enable(k: Kernel): void {
   const cpu = k.cpu;
   cpu.irqsOn = true;
   if (cpu.pending !== 0 || cpu.need_resched) k.kick();
+}
+
+/** Number of the current CPU, with preemption off until put_cpu(). @mirrors include/linux/smp.h:get_cpu */
+export function get_cpu(k: Kernel): number {
+  preempt_disable(k);
+  return k.cpu.id;
+}
+
+/** @mirrors include/linux/smp.h:put_cpu */
+export function put_cpu(k: Kernel): void {
+  preempt_enable(k);
 }
 
 /** Number of the current CPU; stable only while preemption or interrupts are off. @mirrors include/linux/smp.h:smp_processor_id */

@@ -5,27 +5,34 @@
  * Pending vectors run at the end of an interrupt, at local_bh_enable(), or in ksoftirqd: at most ten rounds or 2 ms at a
  * time. There is a point between vectors; callbacks inside a vector bring their own.
  *
+ * Invariant: softirqs do not nest on a CPU. Left out: tasklets, forced interrupt threads, time accounting.
+ *
  * @module
  */
 
 import { type Atomic, doneVoid, type MaySleep, STEP } from "./machine/effects.ts";
 import { POINT_SOFTIRQ, pt } from "./machine/points.ts";
 import { assert } from "./machine/assert.ts";
+import { panic, WARN_ON_ONCE, WARN_ONCE } from "./bug.ts";
 import type { Kernel } from "./kernel.ts";
 import {
   HARDIRQ_OFFSET,
   in_interrupt,
+  in_irq,
+  irqs_disabled,
   local_irq_disable,
   local_irq_enable,
   local_irq_restore,
   local_irq_save,
+  preempt_count,
   preempt_count_add,
   preempt_count_sub,
   SOFTIRQ_DISABLE_OFFSET,
   SOFTIRQ_OFFSET,
 } from "./preempt.ts";
 import { cond_resched, current, need_resched, wake_up_process } from "./sched/core.ts";
-import { is_idle_task, TASK_RUNNING, type task_struct } from "./sched/sched.ts";
+import { pr_err } from "./printk.ts";
+import { is_idle_task, PF_MEMALLOC, TASK_RUNNING, type task_struct } from "./sched/sched.ts";
 import { smpboot_register_percpu_thread } from "./smpboot.ts";
 import {
   DEFINE_PER_CPU,
@@ -38,7 +45,12 @@ import {
 } from "./static.ts";
 import { jiffies, msecs_to_jiffies } from "./time/jiffies.ts";
 import { tick_irq_enter } from "./time/tick-sched.ts";
-import { trace_softirq_entry, trace_softirq_exit, trace_softirq_raise } from "./trace/events/irq.ts";
+import {
+  SOFTIRQ_NAMES,
+  trace_softirq_entry,
+  trace_softirq_exit,
+  trace_softirq_raise,
+} from "./trace/events/irq.ts";
 
 export const HI_SOFTIRQ = 0;
 export const TIMER_SOFTIRQ = 1;
@@ -50,6 +62,9 @@ export const NR_SOFTIRQS = 10;
 
 const MAX_SOFTIRQ_TIME_MS = 2;
 const MAX_SOFTIRQ_RESTART = 10;
+
+/** These run even while ksoftirqd is runnable. */
+const SOFTIRQ_NOW_MASK = (1 << HI_SOFTIRQ) | (1 << TASKLET_SOFTIRQ);
 
 type SoftirqAction = (k: Kernel) => Atomic<void>;
 
@@ -83,18 +98,27 @@ function wakeup_softirqd(k: Kernel): void {
 }
 
 /** ksoftirqd is runnable: leave the work to it. */
-function ksoftirqd_running(k: Kernel): boolean {
+function ksoftirqd_running(k: Kernel, pending: number): boolean {
+  if ((pending & SOFTIRQ_NOW_MASK) !== 0) return false;
   const tsk = this_cpu_ptr(k, ksoftirqd);
   return tsk !== null && tsk.state === TASK_RUNNING;
 }
 
 /**
- * Keeps softirqs from running on this CPU. Nests.
+ * Keeps softirqs from running on this CPU, and the task from being preempted. Nests.
  *
- * @mirrors kernel/softirq.c:__local_bh_disable_ip
+ * Context: any but hard interrupt.
+ *
+ * @mirrors include/linux/bottom_half.h:local_bh_disable
  */
 export function local_bh_disable(k: Kernel): void {
-  preempt_count_add(k, SOFTIRQ_DISABLE_OFFSET);
+  __local_bh_disable_ip(k, SOFTIRQ_DISABLE_OFFSET);
+}
+
+/** @mirrors kernel/softirq.c:__local_bh_disable_ip */
+function __local_bh_disable_ip(k: Kernel, cnt: number): void {
+  if (in_irq(k)) WARN_ON_ONCE(k, true, "__local_bh_disable_ip");
+  preempt_count_add(k, cnt);
 }
 
 /** local_bh_enable() that does not run anything; interrupts are off. @mirrors kernel/softirq.c:_local_bh_enable */
@@ -107,11 +131,18 @@ export function _local_bh_enable(k: Kernel): void {
  *
  * Context: interrupts on.
  *
- * @mirrors kernel/softirq.c:__local_bh_enable_ip
+ * @mirrors include/linux/bottom_half.h:local_bh_enable
  */
 export function local_bh_enable(k: Kernel): Atomic<void> {
+  return __local_bh_enable_ip(k, SOFTIRQ_DISABLE_OFFSET);
+}
+
+/** @mirrors kernel/softirq.c:__local_bh_enable_ip */
+function __local_bh_enable_ip(k: Kernel, cnt: number): Atomic<void> {
+  if (in_irq(k)) WARN_ON_ONCE(k, true, "__local_bh_enable_ip");
+  if (irqs_disabled(k) && k.config.debug) WARN_ONCE(k, true, "IRQs not enabled as expected");
   // The preempt part of the count stays until the softirqs are done.
-  preempt_count_sub(k, SOFTIRQ_DISABLE_OFFSET - 1);
+  preempt_count_sub(k, cnt - 1);
   if (!in_interrupt(k) && local_softirq_pending(k) !== 0) return bh_enable_slow(k);
   preempt_count_sub(k, 1);
   if (k.cpu.need_resched) k.kick();
@@ -134,6 +165,10 @@ function* bh_enable_slow(k: Kernel): Atomic<void> {
 export function* __do_softirq(k: Kernel): Atomic<void> {
   const end = jiffies(k) + msecs_to_jiffies(k, MAX_SOFTIRQ_TIME_MS);
   let max_restart = MAX_SOFTIRQ_RESTART;
+  const borrowed = current(k);
+  // The task's right to reserves is not its softirqs'.
+  const reserves = borrowed.flags & PF_MEMALLOC;
+  borrowed.flags &= ~PF_MEMALLOC;
   preempt_count_add(k, SOFTIRQ_OFFSET);
   for (;;) {
     const pending = local_softirq_pending(k);
@@ -142,12 +177,7 @@ export function* __do_softirq(k: Kernel): Atomic<void> {
     for (let vec = 0; vec < NR_SOFTIRQS; vec++) {
       if ((pending & (1 << vec)) === 0) continue;
       if (pt(k, POINT_SOFTIRQ, "vector")) yield STEP;
-      const action = softirq_vec(k)[vec];
-      assert(action !== null, `softirq ${vec} has no handler`);
-      this_cpu_ptr(k, softirqStat)[vec]++;
-      trace_softirq_entry(k, vec);
-      yield* action(k);
-      trace_softirq_exit(k, vec);
+      yield* handleSoftirq(k, vec);
     }
     if (current(k) === this_cpu_ptr(k, ksoftirqd)) yield* k.rcu.rcu_softirq_qs(k);
     local_irq_disable(k);
@@ -157,13 +187,33 @@ export function* __do_softirq(k: Kernel): Atomic<void> {
     break;
   }
   preempt_count_sub(k, SOFTIRQ_OFFSET);
+  if (in_interrupt(k)) WARN_ON_ONCE(k, true, "__do_softirq");
+  borrowed.flags |= reserves;
+}
+
+function* handleSoftirq(k: Kernel, vec: number): Atomic<void> {
+  const action = softirq_vec(k)[vec];
+  assert(action !== null, `softirq ${vec} has no handler`);
+  const prev_count = preempt_count(k);
+  this_cpu_ptr(k, softirqStat)[vec]++;
+  trace_softirq_entry(k, vec);
+  yield* action(k);
+  trace_softirq_exit(k, vec);
+  if (prev_count === preempt_count(k)) return;
+  const [entered, exited] = [prev_count, preempt_count(k)].map((n) => n.toString(16).padStart(8, "0"));
+  pr_err(
+    k,
+    `huh, entered softirq ${vec} ${SOFTIRQ_NAMES[vec]} ${action.name} with preempt_count ${entered}, exited with ${exited}?`,
+  );
+  k.cpu.preempt_count = prev_count;
 }
 
 /** @mirrors kernel/softirq.c:do_softirq */
 export function* do_softirq(k: Kernel): Atomic<void> {
   if (in_interrupt(k)) return;
   const flags = local_irq_save(k);
-  if (local_softirq_pending(k) !== 0 && !ksoftirqd_running(k)) yield* __do_softirq(k);
+  const pending = local_softirq_pending(k);
+  if (pending !== 0 && !ksoftirqd_running(k, pending)) yield* __do_softirq(k);
   local_irq_restore(k, flags);
 }
 
@@ -184,7 +234,7 @@ export function* irq_enter(k: Kernel): Atomic<void> {
 }
 
 function invoke_softirq(k: Kernel): Atomic<void> {
-  return ksoftirqd_running(k) ? doneVoid() : __do_softirq(k);
+  return ksoftirqd_running(k, local_softirq_pending(k)) ? doneVoid() : __do_softirq(k);
 }
 
 /**
@@ -247,15 +297,13 @@ function* run_ksoftirqd(k: Kernel): MaySleep<void> {
 
 /** Starts the softirq threads. @mirrors kernel/softirq.c:spawn_ksoftirqd */
 export function* spawn_ksoftirqd(k: Kernel): MaySleep<void> {
-  yield* smpboot_register_percpu_thread(k, {
-    store: (cpu, p) => {
-      const all = k.statics[ksoftirqd.slot] as (task_struct | null)[];
-      all[cpu] = p;
-    },
+  const err = yield* smpboot_register_percpu_thread(k, {
+    store: ksoftirqd,
     thread_should_run: ksoftirqd_should_run,
     thread_fn: run_ksoftirqd,
-    thread_comm: "ksoftirqd",
+    thread_comm: "ksoftirqd/%u",
   });
+  if (err !== 0) panic(k, "no memory for ksoftirqd");
 }
 
 /** Count of vector `nr` on `cpu` since boot. @mirrors include/linux/kernel_stat.h:kstat_softirqs_cpu */

@@ -39,34 +39,50 @@ const ROOT = withoutScheme(new URL("../", import.meta.url).href);
 
 const ENGINE = ROOT + "kernel/machine/machine.ts";
 
+function sitesOnly(_error: Error, sites: readonly CallSite[]): unknown {
+  return sites;
+}
+
 /** Frames deeper than this are not looked at. */
 const MAX_FRAMES = 48;
+/** An allocator's caller is nearly always among so many; each frame costs a microsecond or two. */
+const NEAR_FRAMES = 16;
 
 /**
  * The current call chain, innermost first, without the emulator's machinery.
  *
  * @invented save_stack_trace() walks real stacks
  */
-export function stackFrames(): StackFrame[] {
+export function stackFrames(most: number = MAX_FRAMES): StackFrame[] {
   const host = Error as unknown as V8Error;
   const limit = host.stackTraceLimit;
   const prepare = host.prepareStackTrace;
-  host.stackTraceLimit = MAX_FRAMES;
-  host.prepareStackTrace = (_error, sites) => sites;
+  host.stackTraceLimit = most;
+  host.prepareStackTrace = sitesOnly;
   const sites = new Error().stack as unknown as readonly CallSite[];
   host.prepareStackTrace = prepare;
   host.stackTraceLimit = limit;
   const frames: StackFrame[] = [];
   for (const site of Array.isArray(sites) ? sites : []) {
-    const file = withoutScheme(site.getFileName() ?? site.getScriptNameOrSourceURL?.() ?? "");
     const name = site.getFunctionName() ?? "";
+    if (name === "" || name === "stackFrames" || name === "next") continue;
+    // The script's name costs little; the file's name and line go through the host's source map.
+    const file = withoutScheme(site.getScriptNameOrSourceURL?.() ?? site.getFileName() ?? "");
     // Below the engine the stack is the host's.
     if (file === ENGINE && name.endsWith("runCpu")) break;
-    if (file.startsWith(ROOT + "kernel/machine/")) continue;
-    if (name === "" || name === "stackFrames" || name === "next" || file === "") continue;
-    frames.push({ name: name.replace(/^.*\./, ""), file, line: site.getLineNumber() ?? 0 });
+    if (file === "" || file.startsWith(ROOT + "kernel/machine/")) continue;
+    frames.push(new HostFrame(name.replace(/^.*\./, ""), file, site));
   }
   return frames;
+}
+
+/** A frame whose line is looked up when it is asked for. */
+class HostFrame implements StackFrame {
+  constructor(readonly name: string, readonly file: string, private readonly site: CallSite) {}
+
+  get line(): number {
+    return this.site.getLineNumber() ?? 0;
+  }
 }
 
 /** The files that make reports: not part of what they report. */
@@ -92,8 +108,10 @@ const C_NAME = /^_*[a-z][a-z0-9_]*$/;
  * @invented stands in for _RET_IP_
  */
 export function allocationCaller(): StackFrame | undefined {
-  return stackFrames().find((f) =>
-    C_NAME.test(f.name) && !f.file.startsWith(ROOT + "mm/") && !REPORTERS.includes(f.file) &&
-    f.file !== ROOT + "kernel/fault_inject.ts" && !f.file.startsWith(ROOT + "kernel/trace/")
-  );
+  return stackFrames(NEAR_FRAMES).find(isAllocationCaller) ?? stackFrames().find(isAllocationCaller);
+}
+
+function isAllocationCaller(f: StackFrame): boolean {
+  return C_NAME.test(f.name) && !f.file.startsWith(ROOT + "mm/") && !REPORTERS.includes(f.file) &&
+    f.file !== ROOT + "kernel/fault_inject.ts" && !f.file.startsWith(ROOT + "kernel/trace/");
 }

@@ -78,6 +78,11 @@ export function per_cpu_ptr<T>(k: Kernel, variable: PerCpu<T>, cpu: number): T {
   return (k.statics[variable.slot] as T[])[cpu];
 }
 
+/** Replaces the value of CPU `cpu`. */
+export function per_cpu_write<T>(k: Kernel, variable: PerCpu<T>, cpu: number, value: T): void {
+  (k.statics[variable.slot] as T[])[cpu] = value;
+}
+
 /** Replaces this CPU's value (for per-CPU scalars). */
 export function this_cpu_write<T>(k: Kernel, variable: PerCpu<T>, value: T): void {
   (k.statics[variable.slot] as T[])[k.cpu.id] = value;

@@ -14,6 +14,8 @@
 import { PAGE_SHIFT } from "../kernel/machine/addr.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { raw_spinlock_t, type spinlock_t } from "../kernel/locking/spinlock.ts";
+import type { task_struct } from "../kernel/sched/sched.ts";
+import { wait_queue_head } from "../kernel/sched/wait.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
 import { type page, page_list } from "./mm_types.ts";
 
@@ -159,6 +161,12 @@ export class pglist_data {
   node_start_pfn = 0;
   node_present_pages = 0;
   node_spanned_pages = 0;
+  readonly kswapd_wait: wait_queue_head = new wait_queue_head("kswapd");
+  kswapd: task_struct | null = null;
+  /** What kswapd is asked for next; MAX_NR_ZONES is nothing. */
+  kswapd_order = 0;
+  kswapd_classzone_idx = 0;
+  /** Runs of kswapd in a row without progress. */
   kswapd_failures = 0;
   totalreserve_pages = 0;
   readonly vm_stat: Int32Array = new Int32Array(NR_VM_NODE_STAT_ITEMS);

@@ -8,7 +8,7 @@
  * the free lists hold. A page whose state is wrong is reported and leaked, never put on a list.
  *
  * Allocating and freeing single pages through the per-CPU list is plain code; everything that takes zone->lock is a
- * generator with the lock's point in front. Left out: reclaim, compaction and OOM beyond their call sites, NUMA, CMA,
+ * generator with the lock's point in front. Left out: compaction beyond its call sites, NUMA, CMA,
  * isolation, memory hotplug, page_frag, debug_pagealloc and guard pages, page poisoning, page owner.
  *
  * @module
@@ -184,7 +184,7 @@ import {
   zone_spans_pfn,
   type zoneref,
 } from "./mmzone.ts";
-import { out_of_memory, tsk_is_oom_victim } from "./oom_kill.ts";
+import { oom_control, out_of_memory, tsk_is_oom_victim } from "./oom_kill.ts";
 import { try_to_free_pages, wakeup_kswapd, zone_reclaimable_pages } from "./vmscan.ts";
 import {
   count_vm_event,
@@ -1287,7 +1287,8 @@ function* __alloc_pages_may_oom(
     (gfp_mask & (___GFP_RETRY_MAYFAIL | ___GFP_THISNODE)) !== 0 || ac.high_zoneidx < ZONE_NORMAL;
   if (!decline) {
     const nofail = (gfp_mask & ___GFP_NOFAIL) !== 0;
-    if (out_of_memory(k, { gfp_mask, order }) || WARN_ON_ONCE(k, nofail, "__alloc_pages_may_oom: NOFAIL")) {
+    const oc = new oom_control(gfp_mask, order);
+    if ((yield* out_of_memory(k, oc)) || WARN_ON_ONCE(k, nofail, "__alloc_pages_may_oom: NOFAIL")) {
       s.did_some_progress = 1;
       if (nofail) page = yield* __alloc_pages_cpuset_fallback(k, gfp_mask, order, ALLOC_NO_WATERMARKS, ac);
     }
@@ -1433,7 +1434,7 @@ function* should_reclaim_retry(
  * What a request does when the low watermark stands against it: reserves, reclaim, OOM, retries, or failure.
  *
  * @mirrors mm/page_alloc.c:__alloc_pages_slowpath
- * @simplified compaction is always skipped, reclaim and OOM make no progress yet; no cpusets
+ * @simplified compaction is always skipped; no cpusets
  */
 function* __alloc_pages_slowpath(
   k: Kernel,
@@ -1519,7 +1520,7 @@ function* __alloc_pages_slowpath(
  * @mirrors include/linux/gfp.h:gfp_zone
  * @simplified zones Normal and Movable only
  */
-function gfp_zone(k: Kernel, flags: number): number {
+export function gfp_zone(k: Kernel, flags: number): number {
   const low = flags & (___GFP_DMA | ___GFP_DMA32 | ___GFP_HIGHMEM);
   BUG_ON(k, (low & (low - 1)) !== 0);
   const movable = ___GFP_HIGHMEM | ___GFP_MOVABLE;
@@ -1920,8 +1921,8 @@ export function show_free_areas(k: Kernel): void {
   for (const line of freeAreasLines(k)) pr_warn(k, line);
 }
 
-/** The lines of show_mem(). */
-function memInfoLines(k: Kernel): string[] {
+/** The lines of show_mem(). @invented a report is one piece */
+export function memInfoLines(k: Kernel): string[] {
   let total = 0;
   let reserved = 0;
   for (const zone of contig_page_data(k).node_zones) {

@@ -17,6 +17,7 @@ import type { VirtAddr } from "../kernel/machine/brand.ts";
 import { array, embed, int, ptr, struct, u32, ulong } from "../kernel/machine/struct.ts";
 import { ___GFP_RECLAIMABLE, ___GFP_ZERO, type Gfp } from "../kernel/gfp.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { mutex } from "../kernel/locking/mutex.ts";
 import { raw_spinlock_t, type spinlock_t } from "../kernel/locking/spinlock.ts";
 import { KERNEL_STATIC, type KernelStatic } from "../kernel/static.ts";
 import { NULL_PAGE, type page, page_list } from "./mm_types.ts";
@@ -275,6 +276,9 @@ export const FULL = 4; // everything works
 
 /** How far the allocator has come. @mirrors mm/slab_common.c:slab_state */
 export const slab_state: KernelStatic<number> = KERNEL_STATIC<number>("slab_state", () => DOWN);
+
+/** Held while a cache comes or goes. @mirrors mm/slab_common.c:slab_mutex */
+export const slab_mutex: KernelStatic<mutex> = KERNEL_STATIC("slab_mutex", () => new mutex("slab_mutex"));
 
 /** All caches, newest first. @mirrors mm/slab_common.c:slab_caches */
 export const slab_caches: KernelStatic<kmem_cache[]> = KERNEL_STATIC("slab_caches", (): kmem_cache[] => []);

@@ -18,11 +18,13 @@ import { panic, WARN_ON, WARN_ON_ONCE } from "../kernel/bug.ts";
 import { EBUSY, EINVAL, ENOMEM } from "../kernel/errno.ts";
 import { __GFP_COMP, type Colour, type Gfp, gfp, GFP_KERNEL, GFP_NOWAIT } from "../kernel/gfp.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { mutex_lock, mutex_unlock } from "../kernel/locking/mutex.ts";
 import { in_interrupt } from "../kernel/preempt.ts";
 import { dumpStackLines, KERN_ERR, KERN_WARNING, pr_err, pr_info, printk, report } from "../kernel/printk.ts";
 import { might_sleep } from "../kernel/sched/core.ts";
-import type { StaticKey } from "../kernel/static.ts";
+import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
 import { trace_kmalloc } from "../kernel/trace/events/kmem.ts";
+import { INIT_WORK, schedule_work, work_struct } from "../kernel/workqueue.ts";
 import { __should_failslab, failslabRule } from "./failslab.ts";
 import { get_order, NULL_PAGE, page_address } from "./mm_types.ts";
 import { NR_SLAB_UNRECLAIMABLE } from "./mmzone.ts";
@@ -49,6 +51,7 @@ import {
   SLAB_FLAGS_PERMITTED,
   SLAB_HWCACHE_ALIGN,
   SLAB_KASAN,
+  slab_mutex,
   SLAB_NOLEAKTRACE,
   SLAB_PANIC,
   SLAB_POISON,
@@ -81,7 +84,23 @@ import {
 } from "./slub.ts";
 import { mod_node_page_state } from "./vmstat.ts";
 
-export const statics: readonly StaticKey[] = [slab_state, slab_caches, kmalloc_caches, cacheTable];
+/** Caches whose slabs still wait for RCU. */
+const slab_caches_to_rcu_destroy = KERNEL_STATIC("slab_caches_to_rcu_destroy", (): kmem_cache[] => []);
+const slab_caches_to_rcu_destroy_work = KERNEL_STATIC("slab_caches_to_rcu_destroy_work", (k) => {
+  const work = new work_struct();
+  INIT_WORK(k, work, slab_caches_to_rcu_destroy_workfn);
+  return work;
+});
+
+export const statics: readonly StaticKey[] = [
+  slab_state,
+  slab_mutex,
+  slab_caches,
+  kmalloc_caches,
+  cacheTable,
+  slab_caches_to_rcu_destroy,
+  slab_caches_to_rcu_destroy_work,
+];
 
 const SLAB_NEVER_MERGE = SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_TRACE | SLAB_TYPESAFE_BY_RCU |
   SLAB_NOLEAKTRACE | SLAB_FAILSLAB | SLAB_KASAN;
@@ -205,7 +224,6 @@ function* create_cache(
  * Creates a cache of which a region of each object may be copied to user space.
  *
  * @mirrors mm/slab_common.c:kmem_cache_create_usercopy
- * @simplified no slab_mutex: two tasks that create mergeable caches at the same time may get one each
  */
 export function* kmem_cache_create_usercopy(
   k: Kernel,
@@ -217,8 +235,8 @@ export function* kmem_cache_create_usercopy(
   usersize: number,
   ctor: SlabConstructor | null,
 ): MaySleep<kmem_cache | null> {
-  might_sleep(k);
   let s: kmem_cache | null = null;
+  yield* mutex_lock(k, slab_mutex(k));
   let err = kmem_cache_sanity_check(k, name, size);
   if (err === 0 && (flags & ~SLAB_FLAGS_PERMITTED) !== 0) err = -EINVAL;
   if (err === 0) {
@@ -235,6 +253,7 @@ export function* kmem_cache_create_usercopy(
       else s = made;
     }
   }
+  mutex_unlock(k, slab_mutex(k));
   if (err !== 0) {
     if ((flags & SLAB_PANIC) !== 0) {
       panic(k, `kmem_cache_create: Failed to create slab '${name}'. Error ${err}`);
@@ -278,17 +297,36 @@ export function KMEM_CACHE(
 }
 
 /**
+ * Releases caches whose last slabs were given to RCU, once RCU is done with them.
+ *
+ * @mirrors mm/slab_common.c:slab_caches_to_rcu_destroy_workfn
+ */
+function* slab_caches_to_rcu_destroy_workfn(k: Kernel): MaySleep<void> {
+  yield* mutex_lock(k, slab_mutex(k));
+  const to_destroy = slab_caches_to_rcu_destroy(k).splice(0);
+  mutex_unlock(k, slab_mutex(k));
+  if (to_destroy.length === 0) return;
+  yield* k.rcu.rcu_barrier(k);
+  for (const s of to_destroy) yield* slab_kmem_cache_release(k, s);
+}
+
+/**
  * Takes a cache apart. Returns 0, or -EBUSY when it has objects.
  *
+ * Locks: slab_mutex held.
+ *
  * @mirrors mm/slab_common.c:shutdown_cache
- * @simplified a SLAB_TYPESAFE_BY_RCU cache waits for its slabs here, not in slab_caches_to_rcu_destroy_workfn()
  */
 function* shutdown_cache(k: Kernel, s: kmem_cache): MaySleep<number> {
   if ((yield* __kmem_cache_shutdown(k, s)) !== 0) return -EBUSY;
   const caches = slab_caches(k);
   caches.splice(caches.indexOf(s), 1);
-  if ((s.flags & SLAB_TYPESAFE_BY_RCU) !== 0) yield* k.rcu.rcu_barrier(k);
-  yield* slab_kmem_cache_release(k, s);
+  if ((s.flags & SLAB_TYPESAFE_BY_RCU) !== 0) {
+    slab_caches_to_rcu_destroy(k).push(s);
+    yield* schedule_work(k, slab_caches_to_rcu_destroy_work(k));
+  } else {
+    yield* slab_kmem_cache_release(k, s);
+  }
   return 0;
 }
 
@@ -308,12 +346,13 @@ export function* slab_kmem_cache_release(k: Kernel, s: kmem_cache): Atomic<void>
  */
 export function* kmem_cache_destroy(k: Kernel, s: kmem_cache | null): MaySleep<void> {
   if (s === null) return;
-  might_sleep(k);
+  yield* mutex_lock(k, slab_mutex(k));
   s.refcount--;
-  if (s.refcount !== 0) return;
-  if ((yield* shutdown_cache(k, s)) === 0) return;
-  const title = `kmem_cache_destroy ${s.name}: Slab cache still has objects`;
-  report(k, KERN_ERR, title, [title, ...dumpStackLines(k)]);
+  if (s.refcount === 0 && (yield* shutdown_cache(k, s)) !== 0) {
+    const title = `kmem_cache_destroy ${s.name}: Slab cache still has objects`;
+    report(k, KERN_ERR, title, [title, ...dumpStackLines(k)]);
+  }
+  mutex_unlock(k, slab_mutex(k));
 }
 
 /**

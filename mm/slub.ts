@@ -49,6 +49,7 @@ import {
   show_gfp_flags,
 } from "../kernel/gfp.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { mutex_lock, mutex_unlock } from "../kernel/locking/mutex.ts";
 import {
   lockdep_assert_held,
   spin_lock,
@@ -70,7 +71,7 @@ import {
 } from "../kernel/preempt.ts";
 import { dumpStackLines, KERN_ERR, pr_info, pr_warn, report } from "../kernel/printk.ts";
 import { ___ratelimit, ratelimit_state } from "../kernel/ratelimit.ts";
-import { might_sleep } from "../kernel/sched/core.ts";
+import { current, might_sleep } from "../kernel/sched/core.ts";
 import { smp_call_function_single } from "../kernel/smp.ts";
 import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
 import {
@@ -141,6 +142,7 @@ import {
   slab_caches,
   SLAB_HWCACHE_ALIGN,
   slab_ksize,
+  slab_mutex,
   SLAB_POISON,
   SLAB_RECLAIM_ACCOUNT,
   SLAB_RED_ZONE,
@@ -310,11 +312,18 @@ function cmpxchg_double_slab(
   return false;
 }
 
-/** Numbers of the objects on a slab's own freelist. @mirrors mm/slub.c:get_map */
+/**
+ * Numbers of the objects on a slab's own freelist.
+ *
+ * @mirrors mm/slub.c:get_map
+ * @simplified stops at a cycle, in which C would stay
+ */
 function get_map(k: Kernel, s: kmem_cache, p: page): Set<number> {
   const map = new Set<number>();
   for (let o = mem_map(k).freelist[p] as VirtAddr; o !== NULL; o = get_freepointer(k, s, o)) {
-    map.add(slab_index(o, s, page_address(p)));
+    const index = slab_index(o, s, page_address(p));
+    if (map.has(index)) break;
+    map.add(index);
   }
   return map;
 }
@@ -489,6 +498,8 @@ function __free_slab(k: Kernel, s: kmem_cache, p: page): Atomic<void> {
   m.flags[p] &= ~PG_slab;
   m.slab_cache[p] = 0;
   m.use[p] = 0;
+  const { reclaim_state } = current(k);
+  if (reclaim_state !== null) reclaim_state.reclaimed_slab += 1 << order;
   uncharge_slab_page(k, order, s);
   return __free_pages(k, p, order);
 }
@@ -861,11 +872,13 @@ export function* flush_all(k: Kernel, s: kmem_cache): Atomic<void> {
  * @mirrors mm/slub.c:slub_cpu_dead
  */
 export function* slub_cpu_dead(k: Kernel, cpu: number): MaySleep<number> {
+  yield* mutex_lock(k, slab_mutex(k));
   for (const s of slab_caches(k)) {
     const flags = local_irq_save(k);
     yield* __flush_cpu_slab(k, s, cpu);
     local_irq_restore(k, flags);
   }
+  mutex_unlock(k, slab_mutex(k));
   return 0;
 }
 
@@ -1017,7 +1030,11 @@ function take_from_freelist(k: Kernel, s: kmem_cache): VirtAddr {
   return object;
 }
 
-/** The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet. @mirrors mm/slub.c:slab_alloc */
+/**
+ * The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet.
+ *
+ * @mirrors mm/slub.c:slab_alloc
+ */
 function slab_alloc_plain(k: Kernel, s: kmem_cache, gfpflags: Gfp): VirtAddr {
   if (failslabArmed(k)) return NULL;
   const object = take_from_freelist(k, s);
@@ -1248,7 +1265,7 @@ function cache_from_obj(k: Kernel, s: kmem_cache, p: page): kmem_cache | null {
   const m = mem_map(k);
   if (m.slab_cache[p] === s.index + 1) return s;
   if ((m.flags[p] & PG_slab) === 0) {
-    WARN_ONCE(k, true, "virt_to_cache: Object is not a Slab page!");
+    WARN_ONCE(k, true, "virt_to_cache: Object is not a Slab page!", "virt_to_cache");
     return null;
   }
   const cachep = slab_cache(k, m, p);
@@ -1256,6 +1273,7 @@ function cache_from_obj(k: Kernel, s: kmem_cache, p: page): kmem_cache | null {
     k,
     true,
     `cache_from_obj: Wrong slab cache. ${s.name} but object is from ${cachep.name}`,
+    "wrong cache",
   );
   return cachep;
 }

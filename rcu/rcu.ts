@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * What every RCU shares. Mirrors struct rcu_head of include/linux/types.h and the debug-object part of kernel/rcu/rcu.h
- * (v5.7, names of the series).
+ * What every RCU shares. Mirrors struct rcu_head of include/linux/types.h, and of kernel/rcu/rcu.h (v5.7, names of the
+ * series) the sequence numbers and the debug objects; the rcu_node helpers are in tree_types.ts.
+ *
+ * A sequence number counts operations in its upper bits; its two low bits say whether one is running. Here it is a
+ * signed double and compared by difference, so it counts through zero as C's unsigned long does.
  *
  * @module
  */
@@ -9,7 +12,7 @@
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import { type Layout, ptr, struct } from "../kernel/machine/struct.ts";
 import type { FieldType } from "../kernel/machine/struct.ts";
-import { firstTime } from "../kernel/bug.ts";
+import { firstTime, WARN_ON_ONCE } from "../kernel/bug.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { dumpStackLines, KERN_WARNING, report } from "../kernel/printk.ts";
 import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
@@ -23,6 +26,108 @@ export const rcu_head: Layout<{ next: FieldType<VirtAddr>; func: FieldType<VirtA
   next: ptr, // next callback on the list, or NULL
   func: ptr, // text address of the callback, or an offset below 4096
 });
+
+/** Whether sequence number `a` is not before `b`. @mirrors include/linux/rcupdate.h:ULONG_CMP_GE */
+export function ULONG_CMP_GE(a: number, b: number): boolean {
+  return a - b >= 0;
+}
+
+/** Whether sequence number `a` is before `b`. @mirrors include/linux/rcupdate.h:ULONG_CMP_LT */
+export function ULONG_CMP_LT(a: number, b: number): boolean {
+  return a - b < 0;
+}
+
+/** Low bits of a sequence number that hold the state. @mirrors kernel/rcu/rcu.h:RCU_SEQ_CTR_SHIFT */
+export const RCU_SEQ_CTR_SHIFT = 2;
+/** @mirrors kernel/rcu/rcu.h:RCU_SEQ_STATE_MASK */
+export const RCU_SEQ_STATE_MASK = 3;
+
+/** Distance between two idle values. */
+const RCU_SEQ_STEP = RCU_SEQ_STATE_MASK + 1;
+
+/** `s & ~RCU_SEQ_STATE_MASK` */
+function withoutState(s: number): number {
+  return Math.floor(s / RCU_SEQ_STEP) * RCU_SEQ_STEP;
+}
+
+/** Fields of `O` that hold a sequence number; C passes their address. */
+type SeqField<O> = { [F in keyof O]: O[F] extends number ? F : never }[keyof O] & string;
+
+/** The counter of a sequence number. @mirrors kernel/rcu/rcu.h:rcu_seq_ctr */
+export function rcu_seq_ctr(s: number): number {
+  return Math.floor(s / RCU_SEQ_STEP);
+}
+
+/** The state of a sequence number: 0 is idle. @mirrors kernel/rcu/rcu.h:rcu_seq_state */
+export function rcu_seq_state(s: number): number {
+  return s - withoutState(s);
+}
+
+/** Sets the state. Context: the caller excludes other updates. @mirrors kernel/rcu/rcu.h:rcu_seq_set_state */
+export function rcu_seq_set_state<O>(k: Kernel, sp: O, f: SeqField<O>, newstate: number): void {
+  WARN_ON_ONCE(k, newstate < 0 || newstate > RCU_SEQ_STATE_MASK, "newstate");
+  (sp[f] as number) = withoutState(sp[f] as number) + newstate;
+}
+
+/** An operation starts. Context: the caller excludes other updates. @mirrors kernel/rcu/rcu.h:rcu_seq_start */
+export function rcu_seq_start<O>(k: Kernel, sp: O, f: SeqField<O>): void {
+  (sp[f] as number) += 1;
+  WARN_ON_ONCE(k, rcu_seq_state(sp[f] as number) !== 1, "start");
+}
+
+/** What the number will be when the running operation has ended. @mirrors kernel/rcu/rcu.h:rcu_seq_endval */
+export function rcu_seq_endval(s: number): number {
+  return withoutState(s) + RCU_SEQ_STEP;
+}
+
+/** An operation ends. Context: the caller excludes other updates. @mirrors kernel/rcu/rcu.h:rcu_seq_end */
+export function rcu_seq_end<O>(k: Kernel, sp: O, f: SeqField<O>): void {
+  WARN_ON_ONCE(k, rcu_seq_state(sp[f] as number) === 0, "end");
+  (sp[f] as number) = rcu_seq_endval(sp[f] as number);
+}
+
+/**
+ * The first value that proves that a whole operation has passed since now; one that runs already does not count.
+ *
+ * @mirrors kernel/rcu/rcu.h:rcu_seq_snap
+ */
+export function rcu_seq_snap(s: number): number {
+  return withoutState(s + 2 * RCU_SEQ_STATE_MASK + 1);
+}
+
+/** The number as it stands: in C the load of a number that others write. @mirrors kernel/rcu/rcu.h:rcu_seq_current */
+export function rcu_seq_current(s: number): number {
+  return s;
+}
+
+/** Whether the operation that snapshot `s` waits for has started. @mirrors kernel/rcu/rcu.h:rcu_seq_started */
+export function rcu_seq_started(current: number, s: number): boolean {
+  return ULONG_CMP_LT(withoutState(s - 1), current);
+}
+
+/** Whether the operation that snapshot `s` waits for is over. @mirrors kernel/rcu/rcu.h:rcu_seq_done */
+export function rcu_seq_done(current: number, s: number): boolean {
+  return ULONG_CMP_GE(current, s);
+}
+
+/** Whether an operation ended between `old` and `now`. @mirrors kernel/rcu/rcu.h:rcu_seq_completed_gp */
+export function rcu_seq_completed_gp(old: number, now: number): boolean {
+  return ULONG_CMP_LT(old, withoutState(now));
+}
+
+/** Whether an operation started between `old` and `now`. @mirrors kernel/rcu/rcu.h:rcu_seq_new_gp */
+export function rcu_seq_new_gp(old: number, now: number): boolean {
+  return ULONG_CMP_LT(withoutState(old + RCU_SEQ_STATE_MASK), now);
+}
+
+/** About how many operations lie between `old` and `now`, for statistics. @mirrors kernel/rcu/rcu.h:rcu_seq_diff */
+export function rcu_seq_diff(now: number, old: number): number {
+  if (old === now) return 0;
+  const rnd_diff = withoutState(now) - withoutState(old + RCU_SEQ_STATE_MASK) +
+    (rcu_seq_state(now) !== 0 || rcu_seq_state(old) !== 0 ? 1 : 0);
+  if (ULONG_CMP_GE(RCU_SEQ_STATE_MASK, rnd_diff)) return 1;
+  return rcu_seq_ctr(rnd_diff - RCU_SEQ_STATE_MASK - 1) + 2;
+}
 
 /** Offsets below this are offsets, above it functions. */
 const KVFREE_RCU_OFFSET_LIMIT = 4096;

@@ -17,6 +17,7 @@ import type { Fields, Layout } from "../kernel/machine/struct.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { preempt_disable, preempt_enable } from "../kernel/preempt.ts";
 import { current } from "../kernel/sched/sched.ts";
+import { local_bh_disable, local_bh_enable } from "../kernel/softirq.ts";
 import { trace_rcu_read_lock, trace_rcu_read_unlock } from "../kernel/trace/events/quiesce.ts";
 import { RCU_LOCKDEP_WARN } from "./rcu.ts";
 
@@ -66,6 +67,31 @@ function* step(): Atomic<void> {
   yield STEP;
 }
 
+/** Readers of the bh kind: bottom halves are off. @mirrors include/linux/rcupdate.h:rcu_read_lock_bh */
+export function rcu_read_lock_bh(k: Kernel): void {
+  local_bh_disable(k);
+}
+
+/** Ends it; what softirqs are pending run here. @mirrors include/linux/rcupdate.h:rcu_read_unlock_bh */
+export function rcu_read_unlock_bh(k: Kernel): Atomic<void> {
+  return local_bh_enable(k);
+}
+
+/** Readers of the sched kind: preemption is off. @mirrors include/linux/rcupdate.h:rcu_read_lock_sched */
+export function rcu_read_lock_sched(k: Kernel): void {
+  preempt_disable(k);
+}
+
+/** @mirrors include/linux/rcupdate.h:rcu_read_unlock_sched */
+export function rcu_read_unlock_sched(k: Kernel): void {
+  preempt_enable(k);
+}
+
+/** Depth of read-side nesting; 0 without preemptible RCU. @mirrors include/linux/rcupdate.h:rcu_preempt_depth */
+export function rcu_preempt_depth(_k: Kernel): number {
+  return 0;
+}
+
 /** Whether the current task is in a read-side critical section. @mirrors kernel/rcu/update.c:rcu_read_lock_held */
 export function rcu_read_lock_held(k: Kernel): boolean {
   return current(k).rcu_read_lock_nesting > 0;
@@ -91,6 +117,18 @@ export function rcu_dereference_raw<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S
 function* loadSlow<S>(k: Kernel, pp: VirtAddr): Atomic<Ptr<S>> {
   yield STEP;
   return k.ram.loadPtr(pp) as Ptr<S>;
+}
+
+/** The value of the pointer at `pp`, only to be compared: it may not be followed. @mirrors include/linux/rcupdate.h:rcu_access_pointer */
+export function rcu_access_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  return rcu_dereference_raw(k, pp);
+}
+
+/** Publishes `v` at `pp` and returns what stood there. @mirrors include/linux/rcupdate.h:rcu_replace_pointer */
+export function* rcu_replace_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): Atomic<Ptr<S>> {
+  const old = rcu_dereference_protected(k, pp);
+  yield* rcu_assign_pointer(k, pp, v);
+  return old;
 }
 
 /** The pointer at `pp`, for updaters that exclude each other. Plain. @mirrors include/linux/rcupdate.h:rcu_dereference_protected */

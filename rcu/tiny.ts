@@ -467,8 +467,10 @@ function nothing(_k: Kernel): Atomic<void> {
 export const tinyRcu: RcuOps = {
   flavour: "tiny",
   rcu_init,
+  rcu_spawn_gp_kthread: nothing,
   rcu_scheduler_starting: (k) => rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING),
   rcu_set_runtime_mode,
+  rcu_end_inkernel_boot: () => {},
   rcu_note_context_switch: (k) => {
     rcu_qs(k);
     return doneVoid();
@@ -486,10 +488,18 @@ export const tinyRcu: RcuOps = {
   rcu_user_enter: nothing,
   rcu_user_exit: nothing,
   rcu_needs_cpu: () => false,
+  rcu_is_watching: () => true,
+  rcutree_prepare_cpu: nothing,
   rcu_cpu_starting: nothing,
+  rcutree_online_cpu: nothing,
   call_rcu,
   synchronize_rcu,
   rcu_barrier,
+  get_state_synchronize_rcu: () => 0,
+  cond_synchronize_rcu: (k) => {
+    might_sleep(k);
+    return doneVoid();
+  },
   pendingAddresses: pendingCallbacks,
   busy: (k) => peek(k, rcu_ctrlblk(k)) !== NULL,
 };
@@ -497,7 +507,7 @@ export const tinyRcu: RcuOps = {
 /** kvfree_rcu() of tiny RCU at 7/7. @mirrors kernel/rcu/tiny.c:kvfree_call_rcu (6/7) */
 export const tinyKvfree: KvfreeOps = {
   kvfree_call_rcu,
-  kfree_rcu_scheduler_running: () => {},
+  kfree_rcu_scheduler_running: nothing,
   pendingAddresses: pendingRecords,
   ownAddresses: ownPages,
   busy: (k) => kvhead(k) !== NULL || kvhead_free(k) !== NULL,

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * Waiting for a callback. Mirrors the part of kernel/rcu/update.c and rcupdate_wait.h (v5.7) that tiny RCU needs.
+ * Waiting for a callback, and whether grace periods are to be hurried. Mirrors kernel/rcu/update.c and rcupdate_wait.h
+ * (v5.7).
+ *
+ * Boot is in a hurry: rcu_expedited_nesting starts at 1 and rcu_end_inkernel_boot() takes it down.
+ *
+ * Left out: the tasks flavour, self tests, lockdep maps.
  *
  * @module
  */
@@ -11,9 +16,63 @@ import { doneVoid } from "../kernel/machine/effects.ts";
 import { offStack, onStack } from "../kernel/fork.ts";
 import type { rcu_callback_t } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { pr_info } from "../kernel/printk.ts";
 import { complete, completion, init_completion, wait_for_completion } from "../kernel/sched/completion.ts";
-import { rcu_scheduler_active, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
+import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
+import { rcu_scheduler_active, RCU_SCHEDULER_INIT, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
 import { debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
+
+/** rcupdate.rcu_expedited: every wait is hurried. @mirrors kernel/rcu/update.c:rcu_expedited */
+export const rcu_expedited: KernelStatic<boolean> = KERNEL_STATIC<boolean>("rcu_expedited", () => false);
+/** rcupdate.rcu_normal: none is. @mirrors kernel/rcu/update.c:rcu_normal */
+export const rcu_normal: KernelStatic<boolean> = KERNEL_STATIC<boolean>("rcu_normal", () => false);
+/** rcupdate.rcu_normal_after_boot: none is once boot is over. @mirrors kernel/rcu/update.c:rcu_normal_after_boot */
+export const rcu_normal_after_boot: KernelStatic<boolean> = KERNEL_STATIC<boolean>(
+  "rcu_normal_after_boot",
+  () => false,
+);
+const rcu_expedited_nesting = KERNEL_STATIC<number>("rcu_expedited_nesting", () => 1);
+const rcu_boot_ended = KERNEL_STATIC<boolean>("rcu_boot_ended", () => false);
+
+export const statics: readonly StaticKey[] = [
+  rcu_expedited,
+  rcu_normal,
+  rcu_normal_after_boot,
+  rcu_expedited_nesting,
+  rcu_boot_ended,
+];
+
+/** Whether waits must not be hurried. @mirrors kernel/rcu/update.c:rcu_gp_is_normal */
+export function rcu_gp_is_normal(k: Kernel): boolean {
+  return rcu_normal(k) && rcu_scheduler_active(k) !== RCU_SCHEDULER_INIT;
+}
+
+/** Whether every wait is to be hurried. @mirrors kernel/rcu/update.c:rcu_gp_is_expedited */
+export function rcu_gp_is_expedited(k: Kernel): boolean {
+  return rcu_expedited(k) || rcu_expedited_nesting(k) > 0;
+}
+
+/** From now on waits are hurried. Nests. @mirrors kernel/rcu/update.c:rcu_expedite_gp */
+export function rcu_expedite_gp(k: Kernel): void {
+  rcu_expedited_nesting.set(k, rcu_expedited_nesting(k) + 1);
+}
+
+/** Undoes one rcu_expedite_gp(). @mirrors kernel/rcu/update.c:rcu_unexpedite_gp */
+export function rcu_unexpedite_gp(k: Kernel): void {
+  rcu_expedited_nesting.set(k, rcu_expedited_nesting(k) - 1);
+}
+
+/** Boot is over. @mirrors kernel/rcu/update.c:rcu_end_inkernel_boot */
+export function rcu_end_inkernel_boot(k: Kernel): void {
+  rcu_unexpedite_gp(k);
+  if (rcu_normal_after_boot(k)) rcu_normal.set(k, true);
+  rcu_boot_ended.set(k, true);
+}
+
+/** Whether boot is over. @mirrors kernel/rcu/update.c:rcu_inkernel_boot_has_ended */
+export function rcu_inkernel_boot_has_ended(k: Kernel): boolean {
+  return rcu_boot_ended(k);
+}
 
 /** A waiter on somebody's stack. @mirrors include/linux/rcupdate_wait.h:rcu_synchronize */
 class rcu_synchronize {
@@ -50,8 +109,14 @@ export function* wait_rcu_gp(
 }
 
 /** The scheduler is up: kvfree_rcu may arm its timers. @mirrors kernel/rcu/update.c:rcu_set_runtime_mode */
-export function rcu_set_runtime_mode(k: Kernel): MaySleep<void> {
+export function* rcu_set_runtime_mode(k: Kernel): MaySleep<void> {
   rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING);
-  k.kvfree.kfree_rcu_scheduler_running(k);
-  return doneVoid();
+  yield* k.kvfree.kfree_rcu_scheduler_running(k);
+}
+
+/** Says what of this file is not as usual, at boot. @mirrors kernel/rcu/update.c:rcupdate_announce_bootup_oddness */
+export function rcupdate_announce_bootup_oddness(k: Kernel): void {
+  if (rcu_normal(k)) pr_info(k, "\tNo expedited grace period (rcu_normal).");
+  else if (rcu_normal_after_boot(k)) pr_info(k, "\tNo expedited grace period (rcu_normal_after_boot).");
+  else if (rcu_expedited(k)) pr_info(k, "\tAll grace periods are expedited (rcu_expedited).");
 }

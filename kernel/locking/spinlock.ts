@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * Spinlocks. Mirrors include/linux/spinlock.h, kernel/locking/spinlock.c and the queueing of qspinlock.c (v5.7).
+ * Spinlocks. Mirrors include/linux/spinlock.h, kernel/locking/spinlock.c, the checks of spinlock_debug.c and the queueing
+ * of qspinlock.c (v5.7).
  *
  * There is one point before each acquisition. A CPU that does not get the lock is not run until the lock is handed to it,
- * in order of arrival; meanwhile it takes interrupts if it has them on. Unlocking is a plain call. A lock taken twice by
- * one CPU, or released by one that does not hold it, is reported.
+ * in order of arrival; meanwhile it takes interrupts if it has them on. Unlocking is a plain call.
+ *
+ * Invariant: at most one CPU owns the lock, and a CPU waits for it once. What would spin for ever on one CPU (the lock
+ * taken twice, or wanted by an interrupt handler of a CPU that waits for it) is reported and ends the context.
  *
  * @module
  */
 
-import { assert } from "../machine/assert.ts";
 import type { IrqFlags } from "../machine/brand.ts";
-import type { Cpu, Spinnable } from "../machine/cpu.ts";
+import type { Cpu, Spinnable, Thread } from "../machine/cpu.ts";
 import { type Atomic, done, doneVoid, STEP } from "../machine/effects.ts";
 import { POINT_LOCK, pt } from "../machine/points.ts";
-import { BUG } from "../bug.ts";
+import { debug_locks, debug_locks_off, KernelOops, WARN_ON } from "../bug.ts";
 import type { Kernel } from "../kernel.ts";
 import {
   local_irq_disable,
@@ -24,10 +26,13 @@ import {
   preempt_disable,
   preempt_enable,
 } from "../preempt.ts";
+import { dumpStackLines, KERN_EMERG, report } from "../printk.ts";
 
 /** A queued spinlock. `spinlock_t` and `raw_spinlock_t` are the same thing without PREEMPT_RT. @mirrors include/linux/spinlock_types.h:raw_spinlock_t */
 export class raw_spinlock_t implements Spinnable {
   owner: Cpu | null = null;
+  /** Who took it: the task that runs on `owner`, unless that sleeps with the lock held. */
+  holder: Thread | null = null;
   releasedAt = 0;
   /** CPUs that wait, in order of arrival. */
   readonly waiters: Cpu[] = [];
@@ -48,26 +53,63 @@ export function raw_spin_lock(k: Kernel, lock: raw_spinlock_t): Atomic<void> {
   preempt_disable(k);
   if (pt(k, POINT_LOCK, lock)) return lockSlow(k, lock, true);
   if (lock.owner !== null) return lockSlow(k, lock, false);
-  lock.owner = k.cpu;
+  take(lock, k.cpu);
   return doneVoid();
+}
+
+function take(lock: raw_spinlock_t, cpu: Cpu): void {
+  lock.owner = cpu;
+  lock.holder = cpu.current;
 }
 
 function* lockSlow(k: Kernel, lock: raw_spinlock_t, atPoint: boolean): Atomic<void> {
   if (atPoint) yield STEP;
   const cpu = k.cpu;
   if (lock.owner === null) {
-    lock.owner = cpu;
+    take(lock, cpu);
     return;
   }
-  if (lock.owner === cpu) {
-    BUG(k, `BUG: spinlock recursion on CPU#${cpu.id}, ${cpu.current.comm}/${cpu.current.pid}: ${lock.name}`);
-  }
+  debug_spin_lock_before(k, lock);
   lock.waiters.push(cpu);
   while (lock.owner !== cpu) {
     cpu.blockedOn = lock;
     yield STEP;
   }
   cpu.blockedOn = null;
+}
+
+/** The report of spinlock debugging. @mirrors kernel/locking/spinlock_debug.c:spin_dump */
+function spin_dump(k: Kernel, lock: raw_spinlock_t, msg: string): string {
+  const { comm, pid } = k.cpu.current;
+  const title = `BUG: spinlock ${msg} on CPU#${k.cpu.id}, ${comm}/${pid}`;
+  const owner = lock.holder === null ? "<none>/-1" : `${lock.holder.comm}/${lock.holder.pid}`;
+  report(k, KERN_EMERG, title, [
+    title,
+    ` lock: ${lock.name}, .magic: dead4ead, .owner: ${owner}, .owner_cpu: ${lock.owner?.id ?? -1}`,
+    ...dumpStackLines(k),
+  ]);
+  return title;
+}
+
+/**
+ * Whether this CPU can ever get the lock: not while it holds it, nor in an interrupt that hit it waiting for it.
+ *
+ * @mirrors kernel/locking/spinlock_debug.c:debug_spin_lock_before
+ * @simplified where Linux reports and then spins for ever, the context is unwound: a task dies, an interrupt panics
+ */
+function debug_spin_lock_before(k: Kernel, lock: raw_spinlock_t): void {
+  const { cpu } = k;
+  if (lock.owner !== cpu && !lock.waiters.includes(cpu)) return;
+  const msg = lock.owner === cpu && lock.holder !== cpu.current ? "cpu recursion" : "recursion";
+  throw new KernelOops(spin_dump(k, lock, msg));
+}
+
+/** @mirrors kernel/locking/spinlock_debug.c:debug_spin_unlock */
+function debug_spin_unlock(k: Kernel, lock: raw_spinlock_t): void {
+  const { cpu } = k;
+  if (lock.owner === cpu && lock.holder === cpu.current || !debug_locks_off(k)) return;
+  const wrong = lock.holder === cpu.current ? "wrong CPU" : "wrong owner";
+  spin_dump(k, lock, lock.owner === null ? "already unlocked" : wrong);
 }
 
 /**
@@ -88,7 +130,7 @@ function* trylockSlow(k: Kernel, lock: raw_spinlock_t): Atomic<boolean> {
 
 function trylock(k: Kernel, lock: raw_spinlock_t): boolean {
   if (lock.owner === null) {
-    lock.owner = k.cpu;
+    take(lock, k.cpu);
     return true;
   }
   preempt_enable(k);
@@ -97,12 +139,14 @@ function trylock(k: Kernel, lock: raw_spinlock_t): boolean {
 
 /** Releases the lock itself: the next CPU in line gets it. */
 function release(k: Kernel, lock: raw_spinlock_t): void {
-  assert(lock.owner === k.cpu, `${lock.name} is released by a CPU that does not hold it`);
-  if (lock.waiters.length === 0) {
+  if (lock.owner !== k.cpu || lock.holder !== k.cpu.current) debug_spin_unlock(k, lock);
+  const next = lock.waiters.shift();
+  if (next === undefined) {
     lock.owner = null;
+    lock.holder = null;
     return;
   }
-  lock.owner = lock.waiters.shift() ?? null;
+  take(lock, next);
   lock.releasedAt = k.now();
   k.othersCanRun();
 }
@@ -140,7 +184,7 @@ export function raw_spin_lock_irqsave(k: Kernel, lock: raw_spinlock_t): Atomic<I
   preempt_disable(k);
   if (pt(k, POINT_LOCK, lock)) return lockSlowFlags(k, lock, true, flags);
   if (lock.owner !== null) return lockSlowFlags(k, lock, false, flags);
-  lock.owner = k.cpu;
+  take(lock, k.cpu);
   return done(flags);
 }
 
@@ -161,9 +205,34 @@ export function raw_spin_unlock_irqrestore(k: Kernel, lock: raw_spinlock_t, flag
   preempt_enable(k);
 }
 
-/** Whether this CPU holds the lock. @mirrors include/linux/lockdep.h:lockdep_assert_held */
+/** Warns when this CPU does not hold the lock. @mirrors include/linux/lockdep.h:lockdep_assert_held */
 export function lockdep_assert_held(k: Kernel, lock: raw_spinlock_t): void {
-  assert(lock.owner === k.cpu, `${lock.name} is not held`);
+  if (lock.owner !== k.cpu && debug_locks(k)) WARN_ON(k, true);
+}
+
+/** Makes a lock free; only before anybody knows it. @mirrors include/linux/spinlock.h:raw_spin_lock_init */
+export function raw_spin_lock_init(lock: raw_spinlock_t): void {
+  lock.owner = null;
+  lock.holder = null;
+  lock.waiters.length = 0;
+}
+
+/** Takes the lock with interrupts off if it is free; null when it is not. @mirrors include/linux/spinlock.h:raw_spin_trylock_irqsave */
+export function* raw_spin_trylock_irqsave(k: Kernel, lock: raw_spinlock_t): Atomic<IrqFlags | null> {
+  const flags = local_irq_save(k);
+  if (yield* raw_spin_trylock(k, lock)) return flags;
+  local_irq_restore(k, flags);
+  return null;
+}
+
+/** Whether anybody holds the lock. @mirrors include/linux/spinlock.h:raw_spin_is_locked */
+export function raw_spin_is_locked(lock: raw_spinlock_t): boolean {
+  return lock.owner !== null;
+}
+
+/** Whether anybody waits for the lock. @mirrors include/linux/spinlock.h:raw_spin_is_contended */
+export function raw_spin_is_contended(lock: raw_spinlock_t): boolean {
+  return lock.waiters.length > 0;
 }
 
 /** @mirrors include/linux/spinlock.h:spin_lock */
@@ -180,3 +249,5 @@ export const spin_unlock_irq: typeof raw_spin_unlock_irq = raw_spin_unlock_irq;
 export const spin_lock_irqsave: typeof raw_spin_lock_irqsave = raw_spin_lock_irqsave;
 /** @mirrors include/linux/spinlock.h:spin_unlock_irqrestore */
 export const spin_unlock_irqrestore: typeof raw_spin_unlock_irqrestore = raw_spin_unlock_irqrestore;
+/** @mirrors include/linux/spinlock.h:spin_lock_init */
+export const spin_lock_init: typeof raw_spin_lock_init = raw_spin_lock_init;

@@ -77,6 +77,8 @@ export class Cpu {
   readyAt(): number {
     if (!this.online) return Infinity;
     if (this.halted) {
+      // With interrupts off nothing ends it.
+      if (!this.irqsOn) return Infinity;
       return this.pending !== 0 ? this.clock : Math.max(this.clock, this.nextInterrupt());
     }
     const lock = this.blockedOn;

@@ -135,9 +135,9 @@ export class Machine {
     return this.cpu.clock + (this.granted - this.budget) * POINT_NS;
   }
 
-  /** Virtual ns until the current CPU must look up: the window ends or an interrupt is due. At least one point. */
+  /** Virtual ns until the current CPU must look up: the window ends or an interrupt is due; 0 when it must at once. */
   quietSpan(): number {
-    return Math.max(POINT_NS, Math.min(this.windowEnd, this.cpu.nextInterrupt()) - this.now());
+    return Math.max(0, Math.min(this.windowEnd, this.cpu.nextInterrupt()) - this.now());
   }
 
   /** Adds `ns` of work to the current CPU; takes effect on others at the next point. */
@@ -395,6 +395,10 @@ export class Machine {
 
   /** True when the CPU stays halted in this window. */
   private halt(cpu: Cpu): boolean {
+    if (!cpu.irqsOn) {
+      cpu.halted = true;
+      return true;
+    }
     if (cpu.pending !== 0) return false;
     const next = cpu.nextInterrupt();
     if (next < this.windowEnd && this.stopReason === null) {

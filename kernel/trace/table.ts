@@ -14,6 +14,7 @@ import { events as rcu } from "./events/rcu.ts";
 import { events as sched } from "./events/sched.ts";
 import { events as timer } from "./events/timer.ts";
 import { events as vmalloc } from "./events/vmalloc.ts";
+import { events as vmscan } from "./events/vmscan.ts";
 import { events as workqueue } from "./events/workqueue.ts";
 import type { TraceEvent } from "./trace_event.ts";
 
@@ -27,6 +28,7 @@ export const traceEvents: readonly TraceEvent[] = [
   ...kmem,
   ...rcu,
   ...printk,
+  ...vmscan,
   ...vmalloc,
 ];
 

@@ -37,6 +37,7 @@ import { statics as kallsyms } from "../../kernel/kallsyms.ts";
 import { statics as kthread } from "../../kernel/kthread.ts";
 import { statics as sched } from "../../kernel/sched/sched.ts";
 import { statics as smp } from "../../kernel/smp.ts";
+import { statics as smpboot } from "../../kernel/smpboot.ts";
 import { statics as softirq } from "../../kernel/softirq.ts";
 import { statics as system } from "../../kernel/system_state.ts";
 import { statics as jiffies } from "../../kernel/time/jiffies.ts";
@@ -55,6 +56,7 @@ export const kernelStatics = [
   fork,
   entry,
   smp,
+  smpboot,
   softirq,
   timer,
   tick_sched,

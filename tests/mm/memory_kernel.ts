@@ -14,10 +14,14 @@ import type { Config } from "../../kernel/config.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { SYSTEM_RUNNING, system_state } from "../../kernel/system_state.ts";
 import * as fault_inject from "../../kernel/fault_inject.ts";
+import * as fork from "../../kernel/fork.ts";
 import * as internal from "../../mm/internal.ts";
 import * as mm_types from "../../mm/mm_types.ts";
 import * as mmzone from "../../mm/mmzone.ts";
+import * as oom_kill from "../../mm/oom_kill.ts";
 import * as page_alloc from "../../mm/page_alloc.ts";
+import * as vmscan from "../../mm/vmscan.ts";
+import * as slab_common from "../../mm/slab_common.ts";
 import * as vmstat from "../../mm/vmstat.ts";
 import { bareKernel, run } from "../helpers.ts";
 
@@ -25,10 +29,14 @@ import { bareKernel, run } from "../helpers.ts";
 export function earlyKernel(wanted: Partial<Config> = {}): Kernel {
   const k = bareKernel(wanted, [
     fault_inject.statics,
+    fork.statics,
     internal.statics,
     mm_types.statics,
     mmzone.statics,
     page_alloc.statics,
+    vmscan.statics,
+    oom_kill.statics,
+    slab_common.statics,
     vmstat.statics,
   ]);
   page_alloc.build_all_zonelists(k);

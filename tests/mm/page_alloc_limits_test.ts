@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** When an allocation fails: watermarks, reserves, the slow path, the high-order atomic reserve. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { KernelOops } from "../../kernel/bug.ts";
 import {
   __GFP_HIGH,
   __GFP_MEMALLOC,
@@ -13,6 +14,7 @@ import {
   gfp,
   GFP_ATOMIC,
   GFP_KERNEL,
+  GFP_NOFS,
   GFP_NOWAIT,
 } from "../../kernel/gfp.ts";
 import { DATA_PAGES, type Kernel } from "../../kernel/kernel.ts";
@@ -54,7 +56,6 @@ import {
 /** Flags of a request, and the largest number of free pages at which it fails with watermarks 256, 320, 384. */
 const MARKS: readonly (readonly [string, Gfp, number])[] = [
   ["GFP_NOWAIT", GFP_NOWAIT, 256],
-  ["GFP_KERNEL", GFP_KERNEL, 256],
   ["__GFP_HIGH", gfp(GFP_NOWAIT, __GFP_HIGH), 128],
   ["GFP_ATOMIC", GFP_ATOMIC, 96],
   ["GFP_ATOMIC|__GFP_NOMEMALLOC", gfp(GFP_ATOMIC, __GFP_NOMEMALLOC), 128],
@@ -82,6 +83,16 @@ Deno.test("alloc_page() fails exactly at the mark that its flags allow", () => {
     }
     assert(alloc(withFreePages(mark + 1), 0, quiet) !== NULL_PAGE, `${name} at ${mark + 1}`);
   }
+});
+
+Deno.test("GFP_KERNEL gets what is above the min watermark; at it, with nobody to kill, the machine panics", () => {
+  assert(alloc(withFreePages(257), 0, GFP_KERNEL) !== NULL_PAGE);
+  const k = withFreePages(256);
+  assertThrows(() => alloc(k, 0, GFP_KERNEL), KernelOops, "System is deadlocked on memory");
+  assertEquals(k.reports.map((r) => r.title), [
+    "test/0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+    "Kernel panic - not syncing: System is deadlocked on memory",
+  ]);
 });
 
 Deno.test("a real-time task may go below the min watermark, but not from an interrupt", () => {
@@ -123,10 +134,10 @@ Deno.test("__zone_watermark_ok() gives an OOM victim half of the reserve and ask
   assertEquals(__zone_watermark_ok(zone, 10, 0, 0, 0, 10000), false);
 });
 
-Deno.test("a __GFP_NOFAIL request takes part of the reserves rather than fail", () => {
-  const k = withFreePages(200);
-  assert(alloc(k, 0, gfp(GFP_KERNEL, __GFP_NOFAIL)) !== NULL_PAGE);
-  assertEquals(k.reports.length, 1); // OOM made no progress: WARN_ON_ONCE(NOFAIL)
+Deno.test("a __GFP_NOFAIL request takes the reserves when nobody may be killed for it", () => {
+  const k = withFreePages(20);
+  assert(alloc(k, 0, gfp(GFP_NOFS, __GFP_NOFAIL)) !== NULL_PAGE);
+  assertEquals(k.reports.length, 0);
 });
 
 Deno.test("pages on a per-CPU list do not help a request at the watermark", () => {
@@ -164,12 +175,12 @@ Deno.test("alloc_page() empties the zone down to the mark and reports the failur
   assertSound(k);
 });
 
-Deno.test("alloc_pages() of an atomic request never sleeps, also when memory is gone; a sleeping one fails too", () => {
+Deno.test("alloc_pages() of an atomic request never sleeps, also when memory is gone; a sleeping one panics", () => {
   const k = memoryKernel({ memBytes: 16 * MiB });
   for (let order = 0; order < MAX_ORDER; order++) {
     while (run(alloc_pages(k, gfp(GFP_ATOMIC, __GFP_NOWARN), order), false) !== NULL_PAGE);
   }
-  assertEquals(alloc(k, 0, gfp(GFP_KERNEL, __GFP_NOWARN)), NULL_PAGE);
+  assertThrows(() => alloc(k, 0, gfp(GFP_KERNEL, __GFP_NOWARN)), KernelOops);
   assertSound(k);
 });
 

@@ -11,9 +11,7 @@ import { SHADOW_PAGE_REDZONE } from "../../kernel/machine/ram.ts";
 import { KernelOops } from "../../kernel/bug.ts";
 import { addFailRule } from "../../kernel/fault_inject.ts";
 import { __GFP_NOFAIL, __GFP_NOWARN, gfp, GFP_KERNEL, GFP_NOWAIT } from "../../kernel/gfp.ts";
-import { NO_RCU } from "../../kernel/hooks.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { doneVoid } from "../../kernel/machine/effects.ts";
 import { SOFTIRQ_DISABLE_OFFSET } from "../../kernel/preempt.ts";
 import { current } from "../../kernel/sched/sched.ts";
 import { KMALLOC_EVENT } from "../../kernel/trace/events/kmem.ts";
@@ -56,6 +54,7 @@ import {
 import { slabLiveObjects, slabObjectAt } from "../../mm/slab_live.ts";
 import { kfree, kmalloc, kmem_cache_alloc, kmem_cache_free, kmem_cache_zalloc } from "../../mm/slub.ts";
 import { global_node_page_state } from "../../mm/vmstat.ts";
+import { boot, runToEnd } from "../../mod.ts";
 import { dmesg, run } from "../helpers.ts";
 import { slabKernel } from "./slab_kernel.ts";
 
@@ -313,25 +312,22 @@ Deno.test("kmem_cache_destroy() with objects left reports them and keeps the cac
   assertEquals(slabObjectAt(k, b)?.live, true);
 });
 
-Deno.test("kmem_cache_destroy() of a type-safe cache waits for RCU before the structures go", () => {
-  const k = slabKernel();
-  const order: string[] = [];
-  k.rcu = {
-    ...NO_RCU,
-    call_rcu: (k, head, func) => {
-      order.push("call_rcu");
-      if (typeof func !== "number") run(func(k, head));
-      return doneVoid();
-    },
-    rcu_barrier: () => {
-      order.push("rcu_barrier");
-      return doneVoid();
-    },
-  };
-  const s = mustCreate(k, "typesafe", 64, SLAB_TYPESAFE_BY_RCU);
-  run(kmem_cache_free(k, s, run(kmem_cache_alloc(k, s, GFP_KERNEL))));
-  run(kmem_cache_destroy(k, s));
-  assertEquals(order, ["call_rcu", "rcu_barrier"]);
+Deno.test("kmem_cache_destroy() of a type-safe cache leaves the structures until a work item has waited for RCU", () => {
+  const k = boot({ rcu: "tiny" });
+  const names = (): string[] => [...slabLiveObjects(k)].map((o) => o.cache.name);
+  const count = (): number => names().filter((name) => name.startsWith("kmem_cache")).length;
+  const before = count();
+  const verdict = runToEnd(k, "typesafe", function* (k) {
+    const s = yield* kmem_cache_create(k, "typesafe", 64, 0, SLAB_TYPESAFE_BY_RCU, null);
+    assert(s !== null);
+    const addr = yield* kmem_cache_alloc(k, s, GFP_KERNEL);
+    yield* kmem_cache_free(k, s, addr);
+    yield* kmem_cache_destroy(k, s);
+    assert(!slab_caches(k).includes(s));
+    assertEquals(count(), before + 2);
+  });
+  assertEquals([verdict.ending, verdict.reports], ["completed", 0]);
+  assertEquals(count(), before);
   assertEquals(checkSlab(k), []);
 });
 
@@ -397,6 +393,7 @@ Deno.test("krealloc() stays while it fits and moves with its contents when it do
   const addr = take(k, 20);
   const birth = slabObjectAt(k, addr)?.birth;
   k.ram.store32(addr, 0x12345678);
+  take(k, 20);
   assertEquals(run(krealloc(k, addr, 30, GFP_KERNEL)), addr);
   assertEquals([slabObjectAt(k, addr)?.size, slabObjectAt(k, addr)?.birth], [30, birth]);
   assertEquals([k.ram.isValid(addr - PAGE_OFFSET, 30), k.ram.isValid(addr - PAGE_OFFSET, 31)], [true, false]);

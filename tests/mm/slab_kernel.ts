@@ -16,7 +16,9 @@ import * as internal from "../../mm/internal.ts";
 import { __GFP_BITS_MASK, gfp_allowed_mask } from "../../mm/internal.ts";
 import * as mm_types from "../../mm/mm_types.ts";
 import * as mmzone from "../../mm/mmzone.ts";
+import * as oom_kill from "../../mm/oom_kill.ts";
 import * as page_alloc from "../../mm/page_alloc.ts";
+import * as vmscan from "../../mm/vmscan.ts";
 import type { kmem_cache } from "../../mm/slab.ts";
 import { kmalloc_slab } from "../../mm/slab_common.ts";
 import * as slab_common from "../../mm/slab_common.ts";
@@ -37,6 +39,8 @@ export function slabKernel(wanted: Partial<Config> = {}): Kernel {
     mmzone.statics,
     vmstat.statics,
     page_alloc.statics,
+    vmscan.statics,
+    oom_kill.statics,
     slab_live.statics,
     slub.statics,
     slab_common.statics,

@@ -4,10 +4,10 @@
  *
  * An expected number follows from the rule named beside it.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { NULL, PAGE_OFFSET, VMALLOC_START } from "../../kernel/machine/addr.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
-import { doneVoid } from "../../kernel/machine/effects.ts";
+import { doneVoid, STEP } from "../../kernel/machine/effects.ts";
 import type { Config } from "../../kernel/config.ts";
 import { addFailRule, listFailRules } from "../../kernel/fault_inject.ts";
 import {
@@ -15,6 +15,7 @@ import {
   ___GFP_NOMEMALLOC,
   ___GFP_NORETRY,
   ___GFP_NOWARN,
+  ___GFP_RECLAIMABLE,
   __GFP_NOWARN,
   __GFP_RECLAIMABLE,
   gfp,
@@ -22,6 +23,7 @@ import {
   GFP_NOWAIT,
 } from "../../kernel/gfp.ts";
 import { NO_RCU, type rcu_callback_t } from "../../kernel/hooks.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
 import {
   KFREE_EVENT,
   KMALLOC_EVENT,
@@ -41,7 +43,9 @@ import {
   CPU_PARTIAL_DRAIN,
   CPU_PARTIAL_FREE,
   CPU_PARTIAL_NODE,
+  CPUSLAB_FLUSH,
   DEACTIVATE_BYPASS,
+  DEACTIVATE_EMPTY,
   FREE_ADD_PARTIAL,
   FREE_FROZEN,
   FREE_REMOVE_PARTIAL,
@@ -109,6 +113,45 @@ Deno.test("kmalloc() makes exactly the requested bytes valid, kfree() none", () 
   assertEquals(k.ram.shadow[granule + 16], SHADOW_KMALLOC_REDZONE, "the next object was never handed out");
 });
 
+Deno.test("kmalloc() has a point at its entry", () => {
+  const k = slabKernel();
+  give(k, take(k, 64));
+  const first = kmalloc(k, 64, GFP_NOWAIT).next();
+  assertEquals([first.done, first.value], [false, STEP]);
+});
+
+for (
+  const [path, size, budget] of [
+    ["the fast path", 64, 100],
+    ["a free object after a point", 64, 0],
+    ["a page allocation", 192, 100],
+  ] as const
+) {
+  Deno.test(`kmalloc(GFP_KERNEL) in atomic context is reported on ${path}, GFP_NOWAIT is not`, () => {
+    const k = slabKernel();
+    give(k, ...takeMany(k, 64, 2));
+    k.cpu.preempt_count = 1;
+    k.budget = budget;
+    take(k, 64);
+    assertEquals(k.reports, []);
+    run(kmalloc(k, size, GFP_KERNEL));
+    assertEquals(k.reports.length, 1);
+    assertStringIncludes(k.reports[0].title, "BUG: sleeping function called from invalid context at ");
+  });
+}
+
+Deno.test("a slab in a page that was a slab before has only objects that were never handed out", () => {
+  const k = slabKernel();
+  const s = kmallocCache(k, 256);
+  const objects = takeMany(k, 256, 16);
+  give(k, ...objects);
+  run(__kmem_cache_shrink(k, s));
+  const addr = take(k, 256);
+  assertEquals(virt_to_page(addr), virt_to_page(objects[0]), "the page came back at once");
+  const next = slabObjectAt(k, atOffset(addr, 256));
+  assertEquals([next?.live, next?.birth, next?.size], [false, 0, 0]);
+});
+
 Deno.test("kmalloc(0) is ZERO_SIZE_PTR, which kfree() ignores", () => {
   const k = slabKernel();
   assertEquals(take(k, 0), ZERO_SIZE_PTR);
@@ -142,6 +185,8 @@ Deno.test("kmalloc() takes __GFP_RECLAIMABLE requests from the rcl caches and co
   const addr = run(kmalloc(k, 2048, gfp(GFP_NOWAIT, __GFP_RECLAIMABLE)));
   const s = slabObjectAt(k, addr)?.cache;
   assertEquals(s?.name, "kmalloc-rcl-2k");
+  const pages = [...k.log.records()].findLast((r) => r.kind === MM_PAGE_ALLOC_EVENT);
+  assertEquals((pages?.args[2] ?? 0) & ___GFP_RECLAIMABLE, ___GFP_RECLAIMABLE);
   const after = [NR_SLAB_RECLAIMABLE, NR_SLAB_UNRECLAIMABLE].map((item) => global_node_page_state(k, item));
   assertEquals(after, [before[0] + 4, before[1]]); // 1 CPU: order 2
 });
@@ -218,6 +263,13 @@ Deno.test("kfree() to a full slab puts it on this CPU's partial list, from where
   assertEquals(checkSlab(k), []);
 });
 
+/** The slabs of the node's partial list, first to last. */
+function partialSlabs(k: Kernel, s: kmem_cache): number[] {
+  const pages: number[] = [];
+  for (let p = get_node(s).partial.first as number; p !== 0; p = mem_map(k).next[p]) pages.push(p);
+  return pages;
+}
+
 Deno.test("put_cpu_partial() empties the list once it holds more than cpu_partial objects cpus=2", () => {
   const k = slabKernel({ cpus: 2 });
   const s = kmallocCache(k, 1024); // cpu_partial 6, 16 objects a slab
@@ -226,6 +278,8 @@ Deno.test("put_cpu_partial() empties the list once it holds more than cpu_partia
   for (let i = 0; i < 8; i++) give(k, objects[i * 16]);
   assertEquals([s.stat[CPU_PARTIAL_DRAIN], get_node(s).nr_partial, s.stat[FREE_ADD_PARTIAL]], [1, 7, 7]);
   assertEquals(s.cpu_slab[0].partial, virt_to_page(objects[7 * 16]));
+  // The list is emptied from its head, the newest, to the tail of the node's list.
+  assertEquals(partialSlabs(k, s), [6, 5, 4, 3, 2, 1, 0].map((i) => virt_to_page(objects[i * 16])));
   assertEquals(checkSlab(k), []);
 });
 
@@ -285,6 +339,55 @@ Deno.test("kmem_cache_shrink() gives empty slabs back and puts the fullest first
   give(k, ...slab(0).slice(5), ...slab(1).slice(1), ...slab(3).slice(3));
   assertEquals(run(__kmem_cache_shrink(k, s)), 0);
   assertEquals([get_node(s).nr_slabs, get_node(s).nr_partial], [0, 0]);
+  assertEquals(checkSlab(k), []);
+});
+
+/** Has CPU 1 leave `count` slabs with one live object each on the node's partial list. */
+function fillPartial(k: Kernel, s: kmem_cache, count: number): void {
+  on(k, 1);
+  const objects = takeMany(k, s.size, count * oo_objects(s.oo));
+  give(k, ...objects.filter((_, i) => i % oo_objects(s.oo) !== 0));
+  on(k, 0);
+  run(slub_cpu_dead(k, 1));
+  assertEquals(get_node(s).nr_partial, count);
+}
+
+for (const [partial, emptied] of [[5, 0], [6, 1]]) {
+  Deno.test(`a CPU gives an empty slab back if the node has min_partial, 6: it has ${partial} cpus=2`, () => {
+    const k = slabKernel({ cpus: 2 });
+    const s = kmallocCache(k, 8192);
+    give(k, take(k, 8192));
+    fillPartial(k, s, partial);
+    run(slub_cpu_dead(k, 0));
+    assertEquals([s.stat[DEACTIVATE_EMPTY], get_node(s).nr_partial, get_node(s).nr_slabs], [emptied, 6, 6]);
+    assertEquals(checkSlab(k), []);
+  });
+
+  Deno.test(`unfreeze_partials() frees an empty slab if the node has min_partial, 6: it has ${partial} cpus=2`, () => {
+    const k = slabKernel({ cpus: 2 });
+    const s = kmallocCache(k, 8192); // 4 objects
+    const objects = takeMany(k, 8192, 8);
+    give(k, ...objects.slice(0, 4));
+    assertEquals(s.cpu_slab[0].partial, virt_to_page(objects[0]));
+    fillPartial(k, s, partial);
+    run(slub_cpu_dead(k, 0));
+    assertEquals([s.stat[DEACTIVATE_EMPTY], get_node(s).nr_partial, get_node(s).nr_slabs], [emptied, 6, 7]);
+    assertEquals(checkSlab(k), []);
+  });
+}
+
+Deno.test("an interrupt that allocates during a page allocation gets the new slab; the CPU keeps the other", () => {
+  const k = slabKernel({ cpus: 2 });
+  const s = kmallocCache(k, 1024);
+  const task = kmalloc(k, 1024, GFP_KERNEL);
+  // Two points: the entry of kmalloc() and that of alloc_pages(), where interrupts are on.
+  for (let i = 0; i < 2; i++) assertEquals(task.next().done, false);
+  assertEquals(k.cpu.irqsOn, true);
+  const theirs = take(k, 1024);
+  const mine = run(task);
+  assert(virt_to_page(theirs) !== virt_to_page(mine));
+  assertEquals([s.stat[ALLOC_SLAB], s.stat[CPUSLAB_FLUSH], get_node(s).nr_partial], [2, 1, 1]);
+  assertEquals(s.cpu_slab[0].page, virt_to_page(mine));
   assertEquals(checkSlab(k), []);
 });
 
@@ -374,9 +477,14 @@ Deno.test("a SLAB_TYPESAFE_BY_RCU object may be read after its free; its slab wa
   run(__kmem_cache_shrink(k, s));
   assertEquals([get_node(s).nr_slabs, queued.length], [0, 1]);
   assertEquals(k.ram.load32(addr), 42);
-  for (const [head, func] of queued) run(func(k, head));
+  const [[head, func]] = queued;
+  run(func(k, head));
   assertEquals(mem_map(k).birth[virt_to_page(addr)], 0);
   assertEquals(k.ram.isValid(addr - PAGE_OFFSET, 4), false);
+  // The emulated rcu_head is used again.
+  run(kmem_cache_free(k, s, run(kmem_cache_alloc(k, s, GFP_KERNEL))));
+  run(__kmem_cache_shrink(k, s));
+  assertEquals(queued.map(([h]) => h), [head, head]);
 });
 
 // The allocator itself

@@ -17,7 +17,9 @@ import { __GFP_BITS_MASK, gfp_allowed_mask } from "../../mm/internal.ts";
 import * as mm_types from "../../mm/mm_types.ts";
 import { mem_map, type page, PAGE_USE_TABLE, PG_buddy, PG_reserved } from "../../mm/mm_types.ts";
 import * as mmzone from "../../mm/mmzone.ts";
+import * as oom_kill from "../../mm/oom_kill.ts";
 import * as page_alloc from "../../mm/page_alloc.ts";
+import * as vmscan from "../../mm/vmscan.ts";
 import * as pgtable from "../../mm/pgtable.ts";
 import * as slab_common from "../../mm/slab_common.ts";
 import * as slab_live from "../../mm/slab_live.ts";
@@ -37,6 +39,8 @@ export function mmKernel(wanted: Partial<Config> = {}): Kernel {
     mmzone.statics,
     vmstat.statics,
     page_alloc.statics,
+    vmscan.statics,
+    oom_kill.statics,
     slab_live.statics,
     slub.statics,
     slab_common.statics,

@@ -22,7 +22,6 @@ import {
   vfree_atomic,
   vmalloc,
   vmalloc_nr_pages,
-  vmalloc_to_page,
   vmallocAreaAt,
   vmallocLiveAreas,
 } from "../../mm/vmalloc.ts";
@@ -96,8 +95,8 @@ function* worker(k: Kernel, number: number): MaySleep<void> {
     if (i % 3 === 2) {
       const [victim] = held.splice(i % held.length, 1);
       assertEquals(Math.floor(k.ram.loadPtr(victim) / 1000), number);
+      // Another CPU may have got the address before this call returns.
       yield* vfree(k, victim);
-      assertEquals(vmalloc_to_page(k, victim), 0);
     }
     if (i % 16 === number) yield* purge_vmap_area_lazy(k);
   }
@@ -122,6 +121,7 @@ function stress(wanted: Partial<Config>, policy: Policy): Kernel {
       }, `worker/${number}`);
     }
   });
+  if (k.lastException !== null) throw k.lastException;
   assertEquals(running, 0);
   return k;
 }

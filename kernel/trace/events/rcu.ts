@@ -9,7 +9,7 @@
  */
 
 import type { Machine } from "../../machine/machine.ts";
-import type { Ulong64 } from "../../ulong64.ts";
+import type { Ulong64 } from "../../machine/ulong64.ts";
 import { p, SYSTEM, type TraceEvent, type TraceView } from "../trace_event.ts";
 
 const UTILIZATION = SYSTEM.rcu * 256 + 1;

@@ -1,0 +1,670 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/**
+ * kvfree_rcu() of tree RCU as the series leaves it (7/7). Mirrors that part of kernel/rcu/tree.c: the base of March 2020
+ * with all seven patches.
+ *
+ * Each CPU collects pointers in page-sized blocks, one chain for slab and one for vmalloc memory (channels 1 and 2). A
+ * pointer that gets no block goes on a list through its rcu_head (channel 3); a headless one gets a 24-byte wrapper for
+ * that. 20 ms after the first pointer the monitor hands what was collected to one of two batches, which waits for a grace
+ * period and is freed by a worker.
+ *
+ * Invariant: krc.lock guards all of a CPU's krc but the spare pages, which are exchanged without it. Two defects of the
+ * series are kept as posted: a batch in flight accepts a channel that is empty in it, though its grace period began before
+ * (B9), and what finds no empty channel then waits for the next call without a timer (B8).
+ *
+ * Left out: lockdep maps around the frees, the RT variant.
+ *
+ * @module
+ */
+
+import { formatAddr, NULL, PAGE_SIZE } from "../kernel/machine/addr.ts";
+import type { IrqFlags, VirtAddr } from "../kernel/machine/brand.ts";
+import { type Atomic, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
+import { POINT_LOCK, POINT_RMW, pt } from "../kernel/machine/points.ts";
+import {
+  array,
+  type ArrayView,
+  type FieldType,
+  type Layout,
+  ptr as pointer,
+  struct,
+  ulong,
+} from "../kernel/machine/struct.ts";
+import { WARN_ON_ONCE, WARN_ONCE } from "../kernel/bug.ts";
+import { READ_ONCE } from "../kernel/compiler.ts";
+import { for_each_online_cpu, for_each_possible_cpu } from "../kernel/cpumask.ts";
+import { __GFP_NOWARN, gfp, GFP_ATOMIC, GFP_NOWAIT } from "../kernel/gfp.ts";
+import type { KvfreeOps } from "../kernel/hooks.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import {
+  lockdep_assert_held,
+  raw_spinlock_t,
+  spin_lock,
+  spin_lock_irqsave,
+  spin_unlock,
+  spin_unlock_irqrestore,
+} from "../kernel/locking/spinlock.ts";
+import { local_irq_restore, local_irq_save } from "../kernel/preempt.ts";
+import { pr_err } from "../kernel/printk.ts";
+import { cond_resched, might_sleep } from "../kernel/sched/core.ts";
+import {
+  DEFINE_PER_CPU,
+  KERNEL_STATIC,
+  per_cpu_ptr,
+  type PerCpu,
+  type StaticKey,
+  this_cpu_ptr,
+} from "../kernel/static.ts";
+import { rcu_scheduler_active, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
+import { trace_kvfree_rcu } from "../kernel/trace/events/quiesce.ts";
+import {
+  trace_rcu_invoke_kfree_bulk_callback,
+  trace_rcu_invoke_kvfree_callback,
+} from "../kernel/trace/events/rcu.ts";
+import {
+  delayed_work,
+  delayed_work_pending,
+  INIT_DELAYED_WORK,
+  INIT_RCU_WORK,
+  queue_rcu_work,
+  rcu_work,
+  schedule_delayed_work,
+  schedule_delayed_work_on,
+  system_wq,
+  to_delayed_work,
+  to_rcu_work,
+  work_pending,
+  type work_struct,
+} from "../kernel/workqueue.ts";
+import { __get_free_page, free_page } from "../mm/page_alloc.ts";
+import { kfree_bulk, kmalloc } from "../mm/slub.ts";
+import { kvfree } from "../mm/util.ts";
+import { is_vmalloc_addr, vfree } from "../mm/vmalloc.ts";
+import { DEFAULT_SEEKS, register_shrinker, type shrink_control, shrinker } from "../mm/vmscan.ts";
+import { __is_kvfree_rcu_offset, debug_rcu_head_queue, debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
+
+/** Jiffies between the first pointer of a batch and its grace period: 20 ms. @mirrors kernel/rcu/tree.c:KFREE_DRAIN_JIFFIES */
+export function KFREE_DRAIN_JIFFIES(k: Kernel): number {
+  return Math.floor(k.config.HZ / 50);
+}
+
+/** Batches that may wait for a grace period. @mirrors kernel/rcu/tree.c:KFREE_N_BATCHES */
+export const KFREE_N_BATCHES = 2;
+
+/** Channels that collect in blocks: slab memory and vmalloc memory. */
+const SLAB = 0;
+const VMALLOC = 1;
+
+/**
+ * A page of pointers: a header and as many records as fit.
+ *
+ * @mirrors kernel/rcu/tree.c:kvfree_rcu_bulk_data (2/7)
+ */
+export const kvfree_rcu_bulk_data: Layout<{
+  nr_records: FieldType<number>;
+  next: FieldType<VirtAddr>;
+  records: FieldType<ArrayView<VirtAddr>>;
+}> = struct("kvfree_rcu_bulk_data", {
+  nr_records: ulong, // records in use
+  next: pointer, // older block of the chain, or NULL
+  records: array(pointer, 0),
+});
+
+/** Records in one block. @mirrors kernel/rcu/tree.c:KVFREE_BULK_MAX_ENTR (2/7) */
+export const KVFREE_BULK_MAX_ENTR: number = Math.floor(
+  (PAGE_SIZE - kvfree_rcu_bulk_data.size) / pointer.size,
+);
+
+const { nr_records, next } = kvfree_rcu_bulk_data.f;
+
+/** A batch that waits for a grace period. @mirrors kernel/rcu/tree.c:kfree_rcu_cpu_work (2/7) */
+export class kfree_rcu_cpu_work {
+  readonly rcu_work: rcu_work = new rcu_work(this);
+  /** List of objects. */
+  head_free: VirtAddr = NULL;
+  /** Chains of blocks, by channel. */
+  readonly bkvhead_free: VirtAddr[] = [NULL, NULL];
+  krcp!: kfree_rcu_cpu;
+}
+
+/** What one CPU has collected. @mirrors kernel/rcu/tree.c:kfree_rcu_cpu (2/7) */
+export class kfree_rcu_cpu {
+  /** List of objects that do not wait for a grace period yet, last queued first. */
+  head: VirtAddr = NULL;
+  /** Chains of blocks that do not wait yet, newest block first, by channel. */
+  readonly bkvhead: VirtAddr[] = [NULL, NULL];
+  /** One spare block for each channel. */
+  readonly bkvcache: VirtAddr[] = [NULL, NULL];
+  readonly krw_arr: readonly kfree_rcu_cpu_work[] = Array.from(
+    { length: KFREE_N_BATCHES },
+    () => new kfree_rcu_cpu_work(),
+  );
+  readonly lock: raw_spinlock_t = new raw_spinlock_t("krcp->lock");
+  readonly monitor_work: delayed_work = new delayed_work(this);
+  /** A run of the monitor is wanted. */
+  monitor_todo = false;
+  /** Lock and works can be used. */
+  initialized = false;
+  /** Objects for which no grace period has been asked for. */
+  count = 0;
+}
+
+/** @mirrors kernel/rcu/tree.c:krc */
+const krc: PerCpu<kfree_rcu_cpu> = DEFINE_PER_CPU("krc", () => new kfree_rcu_cpu());
+
+/** @mirrors kernel/rcu/tree.c:kfree_rcu_shrinker */
+const kfree_rcu_shrinker = KERNEL_STATIC(
+  "kfree_rcu_shrinker",
+  () => new shrinker(kfree_rcu_shrink_count, kfree_rcu_shrink_scan),
+);
+
+export const statics: readonly StaticKey[] = [krc, kfree_rcu_shrinker];
+
+/** Name of the flavour in traces; rcu_state.name. */
+function rcuName(k: Kernel): string {
+  return k.config.preempt === "full" ? "rcu_preempt" : "rcu_sched";
+}
+
+function recordAddr(bnode: VirtAddr, index: number): VirtAddr {
+  return (bnode + kvfree_rcu_bulk_data.size + index * pointer.size) as VirtAddr;
+}
+
+/** The records of a block are not queued any more. @mirrors kernel/rcu/tree.c:debug_rcu_head_unqueue_bulk (2/7) */
+function debug_rcu_head_unqueue_bulk(k: Kernel, bhead: VirtAddr, nr: number): void {
+  if (!k.config.debugObjects) return;
+  for (let i = 0; i < nr; i++) debug_rcu_head_unqueue(k, k.ram.loadPtr(recordAddr(bhead, i)));
+}
+
+/** Keeps a block as the channel's spare, or gives it back. */
+function* putBlock(k: Kernel, krcp: kfree_rcu_cpu, idx: number, bnode: VirtAddr): Atomic<void> {
+  // cmpxchg()
+  if (pt(k, POINT_RMW, "krcp->bkvcache")) yield STEP;
+  if (krcp.bkvcache[idx] === NULL) krcp.bkvcache[idx] = bnode;
+  else yield* free_page(k, bnode);
+}
+
+/**
+ * The grace period of a batch is over: frees slab blocks, then vmalloc blocks, each newest first, then the list.
+ *
+ * Context: worker. Locks: takes krcp->lock, only to detach.
+ *
+ * @mirrors kernel/rcu/tree.c:kfree_rcu_work (4/7)
+ */
+function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
+  const krwp = to_rcu_work(work).container as kfree_rcu_cpu_work;
+  const { krcp } = krwp;
+  const flags = yield* spin_lock_irqsave(k, krcp.lock);
+  // Channel 1.
+  let bkhead = krwp.bkvhead_free[SLAB];
+  krwp.bkvhead_free[SLAB] = NULL;
+  // Channel 2.
+  let bvhead = krwp.bkvhead_free[VMALLOC];
+  krwp.bkvhead_free[VMALLOC] = NULL;
+  // Channel 3.
+  let head = krwp.head_free;
+  krwp.head_free = NULL;
+  spin_unlock_irqrestore(k, krcp.lock, flags);
+
+  while (bkhead !== NULL) {
+    const bnext = next.get(k, bkhead);
+    const nr = nr_records.get(k, bkhead);
+    debug_rcu_head_unqueue_bulk(k, bkhead, nr);
+    trace_rcu_invoke_kfree_bulk_callback(k, rcuName(k), nr, recordAddr(bkhead, 0));
+    yield* kfree_bulk(k, nr, recordAddr(bkhead, 0));
+    yield* putBlock(k, krcp, SLAB, bkhead);
+    // cond_resched_tasks_rcu_qs()
+    yield* cond_resched(k);
+    bkhead = bnext;
+  }
+
+  while (bvhead !== NULL) {
+    const bnext = next.get(k, bvhead);
+    const nr = nr_records.get(k, bvhead);
+    debug_rcu_head_unqueue_bulk(k, bvhead, nr);
+    for (let i = 0; i < nr; i++) {
+      const record = k.ram.loadPtr(recordAddr(bvhead, i));
+      trace_rcu_invoke_kvfree_callback(k, rcuName(k), record, 0);
+      yield* vfree(k, record);
+    }
+    yield* putBlock(k, krcp, VMALLOC, bvhead);
+    yield* cond_resched(k);
+    bvhead = bnext;
+  }
+
+  while (head !== NULL) {
+    const hnext = rcu_head.f.next.get(k, head);
+    let offset: number = rcu_head.f.func.get(k, head);
+    // The tag of a wrapper is bit 0 of where the offset points to.
+    const headless = (head - offset) % 2 === 1;
+    if (headless) offset -= 1;
+    const ptr = (head - offset) as VirtAddr;
+    // For a wrapped object this is the wrapper, which was never queued (B5).
+    debug_rcu_head_unqueue(k, ptr);
+    trace_rcu_invoke_kvfree_callback(k, rcuName(k), head, offset);
+    if (!WARN_ON_ONCE(k, !__is_kvfree_rcu_offset(offset), "offset")) {
+      if (headless) yield* kvfree(k, k.ram.loadPtr(ptr));
+      yield* kvfree(k, ptr);
+    }
+    yield* cond_resched(k);
+    head = hnext;
+  }
+}
+
+/** Whether something was collected in a channel that is empty in the batch. */
+function canDetach(krcp: kfree_rcu_cpu, krwp: kfree_rcu_cpu_work): boolean {
+  return (krcp.bkvhead[SLAB] !== NULL && krwp.bkvhead_free[SLAB] === NULL) ||
+    (krcp.bkvhead[VMALLOC] !== NULL && krwp.bkvhead_free[VMALLOC] === NULL) ||
+    (krcp.head !== NULL && krwp.head_free === NULL);
+}
+
+/**
+ * Hands what was collected to the batches, each channel for itself, and asks for grace periods. Returns whether anything
+ * could be handed over.
+ *
+ * Locks: krcp->lock. A batch whose work is pending accepts too, and then keeps its older grace period (B9).
+ *
+ * @mirrors kernel/rcu/tree.c:queue_kfree_rcu_work (2/7)
+ */
+function* queue_kfree_rcu_work(k: Kernel, krcp: kfree_rcu_cpu): Atomic<boolean> {
+  let queued = false;
+  lockdep_assert_held(k, krcp.lock);
+  for (const krwp of krcp.krw_arr) {
+    if (!canDetach(krcp, krwp)) continue;
+    // Channel 1.
+    if (krwp.bkvhead_free[SLAB] === NULL) {
+      krwp.bkvhead_free[SLAB] = krcp.bkvhead[SLAB];
+      krcp.bkvhead[SLAB] = NULL;
+    }
+    // Channel 2.
+    if (krwp.bkvhead_free[VMALLOC] === NULL) {
+      krwp.bkvhead_free[VMALLOC] = krcp.bkvhead[VMALLOC];
+      krcp.bkvhead[VMALLOC] = NULL;
+    }
+    // Channel 3.
+    if (krwp.head_free === NULL) {
+      krwp.head_free = krcp.head;
+      krcp.head = NULL;
+    }
+    // Also when a channel stayed behind (B10).
+    krcp.count = 0;
+    yield* queue_rcu_work(k, system_wq(k), krwp.rcu_work);
+    queued = true;
+  }
+  return queued;
+}
+
+/**
+ * Starts a batch, or lets the monitor try again later. Success is that anything could be handed over (B8).
+ *
+ * Locks: krcp->lock, which it releases.
+ *
+ * @mirrors kernel/rcu/tree.c:kfree_rcu_drain_unlock
+ */
+function* kfree_rcu_drain_unlock(k: Kernel, krcp: kfree_rcu_cpu, flags: IrqFlags): Atomic<void> {
+  krcp.monitor_todo = false;
+  if (yield* queue_kfree_rcu_work(k, krcp)) {
+    spin_unlock_irqrestore(k, krcp.lock, flags);
+    return;
+  }
+  krcp.monitor_todo = true;
+  yield* schedule_delayed_work(k, krcp.monitor_work, KFREE_DRAIN_JIFFIES(k));
+  spin_unlock_irqrestore(k, krcp.lock, flags);
+}
+
+/**
+ * The batch timer.
+ *
+ * Context: worker.
+ *
+ * @mirrors kernel/rcu/tree.c:kfree_rcu_monitor
+ */
+function* kfree_rcu_monitor(k: Kernel, work: work_struct): MaySleep<void> {
+  const krcp = to_delayed_work(work).container as kfree_rcu_cpu;
+  const flags = yield* spin_lock_irqsave(k, krcp.lock);
+  if (krcp.monitor_todo) yield* kfree_rcu_drain_unlock(k, krcp, flags);
+  else spin_unlock_irqrestore(k, krcp.lock, flags);
+}
+
+/** Puts `ptr` into a block that has room. */
+function addRecord(k: Kernel, bnode: VirtAddr, nr: number, ptr: VirtAddr): void {
+  k.ram.storePtr(recordAddr(bnode, nr), ptr);
+  nr_records.set(k, bnode, nr + 1);
+}
+
+/**
+ * Adds `ptr` to the chain of its channel. False when a new block is needed and no page can be had.
+ *
+ * Locks: krcp->lock.
+ *
+ * @mirrors kernel/rcu/tree.c:kvfree_call_rcu_add_ptr_to_bulk (2/7)
+ */
+function* kvfree_call_rcu_add_ptr_to_bulk(k: Kernel, krcp: kfree_rcu_cpu, ptr: VirtAddr): Atomic<boolean> {
+  if (!krcp.initialized) return false;
+  lockdep_assert_held(k, krcp.lock);
+  const idx = is_vmalloc_addr(k, ptr) ? VMALLOC : SLAB;
+  let bnode = krcp.bkvhead[idx];
+  if (bnode === NULL || nr_records.get(k, bnode) === KVFREE_BULK_MAX_ENTR) {
+    // xchg()
+    if (pt(k, POINT_RMW, "krcp->bkvcache")) yield STEP;
+    bnode = krcp.bkvcache[idx];
+    krcp.bkvcache[idx] = NULL;
+    if (bnode === NULL) bnode = yield* __get_free_page(k, gfp(GFP_NOWAIT, __GFP_NOWARN));
+    if (bnode === NULL) return false;
+    nr_records.set(k, bnode, 0);
+    next.set(k, bnode, krcp.bkvhead[idx]);
+    krcp.bkvhead[idx] = bnode;
+  }
+  addRecord(k, bnode, nr_records.get(k, bnode), ptr);
+  return true;
+}
+
+/** A wrapper: the object's address, then an rcu_head; raw words in this version. */
+const WRAPPER_SIZE = pointer.size + rcu_head.size;
+
+/**
+ * Makes a wrapper for a headless object. Returns the rcu_head in it, or NULL.
+ *
+ * Locks: called with krcp->lock held and interrupts off (B3).
+ *
+ * @mirrors kernel/rcu/tree.c:attach_rcu_head_to_object (4/7)
+ */
+function* attach_rcu_head_to_object(k: Kernel, obj: VirtAddr): Atomic<VirtAddr> {
+  let ptr = yield* kmalloc(k, WRAPPER_SIZE, gfp(GFP_NOWAIT, __GFP_NOWARN));
+  if (ptr === NULL) ptr = yield* kmalloc(k, WRAPPER_SIZE, gfp(GFP_ATOMIC, __GFP_NOWARN));
+  if (ptr === NULL) return NULL;
+  k.ram.storePtr(ptr, obj);
+  return (ptr + pointer.size) as VirtAddr;
+}
+
+/** Whether queueing `ptr` is only to add it to a block: nobody has the lock, there is room, the monitor need not be armed. */
+function onlyAdds(k: Kernel, krcp: kfree_rcu_cpu, bnode: VirtAddr): boolean {
+  return bnode !== NULL && krcp.initialized && krcp.lock.owner === null &&
+    nr_records.get(k, bnode) < KVFREE_BULK_MAX_ENTR && !k.config.debugObjects &&
+    (krcp.monitor_todo || rcu_scheduler_active(k) !== RCU_SCHEDULER_RUNNING);
+}
+
+/**
+ * Frees an object after a grace period.
+ *
+ * With `head`, `func` is the offset of the head in the object. Without (`head` null), `func` is the object itself; if
+ * neither a block nor a wrapper can be had, it is freed here, after a grace period.
+ *
+ * Context: any with `head`, process context without; otherwise reported. Locks: takes krcp->lock with interrupts off.
+ * Sleeps: only without `head`, and without memory.
+ *
+ * @mirrors kernel/rcu/tree.c:kvfree_call_rcu (4/7)
+ */
+export function kvfree_call_rcu(k: Kernel, head: VirtAddr, func: number): Atomic<void>;
+export function kvfree_call_rcu(k: Kernel, head: null, func: VirtAddr): MaySleep<void>;
+export function kvfree_call_rcu(k: Kernel, head: VirtAddr | null, func: number): MaySleep<void> {
+  if (head === null) might_sleep(k);
+  const ptr = (head === null ? func : head - func) as VirtAddr;
+  const flags = local_irq_save(k);
+  const krcp = this_cpu_ptr(k, krc);
+  const bnode = krcp.bkvhead[is_vmalloc_addr(k, ptr) ? VMALLOC : SLAB];
+  // The usual case in a plain call: the same steps, when the point before the lock lets nobody in.
+  if (k.budget <= 0 || !onlyAdds(k, krcp, bnode)) return callRcuLocked(k, krcp, head, func, ptr, flags);
+  pt(k, POINT_LOCK, krcp.lock);
+  trace_kvfree_rcu(k, ptr, head === null);
+  addRecord(k, bnode, nr_records.get(k, bnode), ptr);
+  krcp.count++;
+  local_irq_restore(k, flags);
+  return doneVoid();
+}
+
+/** The general case of kvfree_call_rcu(), from the lock on. */
+function* callRcuLocked(
+  k: Kernel,
+  krcp: kfree_rcu_cpu,
+  head: VirtAddr | null,
+  func: number,
+  ptr: VirtAddr,
+  flags: IrqFlags,
+): MaySleep<void> {
+  let success = true;
+  let expedited_drain = false;
+  if (krcp.initialized) yield* spin_lock(k, krcp.lock);
+  unlock_return: {
+    if (debug_rcu_head_queue(k, ptr) !== 0) {
+      // Probably a double free: leak it.
+      WARN_ONCE(k, true, `kvfree_call_rcu(): Double-freed call. rcu_head ${formatAddr(head ?? NULL)}`);
+      break unlock_return;
+    }
+    trace_kvfree_rcu(k, ptr, head === null);
+    success = yield* kvfree_call_rcu_add_ptr_to_bulk(k, krcp, ptr);
+    if (!success) {
+      if (head === null) {
+        head = yield* attach_rcu_head_to_object(k, ptr);
+        if (head === NULL) break unlock_return;
+        func = pointer.size + 1;
+      }
+      rcu_head.f.func.set(k, head, func as VirtAddr);
+      rcu_head.f.next.set(k, head, krcp.head);
+      krcp.head = head;
+      expedited_drain = true;
+      success = true;
+    }
+    krcp.count++;
+    if (rcu_scheduler_active(k) === RCU_SCHEDULER_RUNNING && !krcp.monitor_todo) {
+      krcp.monitor_todo = true;
+      const delay = expedited_drain ? 0 : KFREE_DRAIN_JIFFIES(k);
+      yield* schedule_delayed_work(k, krcp.monitor_work, delay);
+    }
+  }
+  if (krcp.initialized) spin_unlock(k, krcp.lock);
+  local_irq_restore(k, flags);
+
+  if (success) return;
+  debug_rcu_head_unqueue(k, ptr);
+  yield* k.rcu.synchronize_rcu(k);
+  yield* kvfree(k, ptr);
+}
+
+/** Objects for which no grace period has been asked for, on all CPUs. @mirrors kernel/rcu/tree.c:kfree_rcu_shrink_count */
+function* kfree_rcu_shrink_count(k: Kernel, _shrink: shrinker, _sc: shrink_control): Atomic<number> {
+  let count = 0;
+  for (const cpu of for_each_online_cpu(k)) count += yield* READ_ONCE(k, per_cpu_ptr(k, krc, cpu), "count");
+  return count;
+}
+
+/**
+ * Asks for grace periods now, CPU by CPU, until `nr_to_scan` objects are on their way. Returns how many are.
+ *
+ * A timer that is armed stays armed; its monitor will find nothing to do.
+ *
+ * @mirrors kernel/rcu/tree.c:kfree_rcu_shrink_scan
+ * @simplified nr_to_scan is signed here; C compares an unsigned long with <= 0 and stops only if the sum meets it exactly
+ */
+function* kfree_rcu_shrink_scan(k: Kernel, _shrink: shrinker, sc: shrink_control): Atomic<number> {
+  let freed = 0;
+  for (const cpu of for_each_online_cpu(k)) {
+    const krcp = per_cpu_ptr(k, krc, cpu);
+    const { count } = krcp;
+    const flags = yield* spin_lock_irqsave(k, krcp.lock);
+    if (krcp.monitor_todo) yield* kfree_rcu_drain_unlock(k, krcp, flags);
+    else spin_unlock_irqrestore(k, krcp.lock, flags);
+    sc.nr_to_scan -= count;
+    freed += count;
+    if (sc.nr_to_scan <= 0) break;
+  }
+  return freed;
+}
+
+/**
+ * The scheduler is up: arms the monitor of each CPU whose list is not empty; blocks are not looked at (B11).
+ *
+ * Context: boot.
+ *
+ * @mirrors kernel/rcu/tree.c:kfree_rcu_scheduler_running
+ */
+export function* kfree_rcu_scheduler_running(k: Kernel): Atomic<void> {
+  for (const cpu of for_each_online_cpu(k)) {
+    const krcp = per_cpu_ptr(k, krc, cpu);
+    const flags = yield* spin_lock_irqsave(k, krcp.lock);
+    if (krcp.head === NULL || krcp.monitor_todo) {
+      spin_unlock_irqrestore(k, krcp.lock, flags);
+      continue;
+    }
+    krcp.monitor_todo = true;
+    yield* schedule_delayed_work_on(k, cpu, krcp.monitor_work, KFREE_DRAIN_JIFFIES(k));
+    spin_unlock_irqrestore(k, krcp.lock, flags);
+  }
+}
+
+/**
+ * Opens the batching on all CPUs and registers the shrinker.
+ *
+ * Context: boot, from rcu_init(). What was queued before is on the lists.
+ *
+ * @mirrors kernel/rcu/tree.c:kfree_rcu_batch_init
+ */
+export function* kfree_rcu_batch_init(k: Kernel): MaySleep<void> {
+  for (const cpu of for_each_possible_cpu(k)) {
+    const krcp = per_cpu_ptr(k, krc, cpu);
+    for (const krwp of krcp.krw_arr) {
+      INIT_RCU_WORK(k, krwp.rcu_work, kfree_rcu_work);
+      krwp.krcp = krcp;
+    }
+    INIT_DELAYED_WORK(k, krcp.monitor_work, kfree_rcu_monitor);
+    krcp.initialized = true;
+  }
+  const shrink = kfree_rcu_shrinker(k);
+  shrink.seeks = DEFAULT_SEEKS;
+  if ((yield* register_shrinker(k, shrink)) !== 0) pr_err(k, "Failed to register kfree_rcu() shrinker!");
+}
+
+/** A pointer as it stands in RAM, without the check that a reader of freed memory deserves: looking is free. */
+function peek(k: Kernel, addr: VirtAddr): VirtAddr {
+  const phys = k.ram.translate(addr);
+  return phys < 0 ? NULL : k.ram.rawLoadPtr(phys);
+}
+
+function* chain(k: Kernel, first: VirtAddr): Generator<VirtAddr, void, void> {
+  for (let b = first; b !== NULL; b = peek(k, (b + next.offset) as VirtAddr)) yield b;
+}
+
+function* list(k: Kernel, first: VirtAddr): Generator<VirtAddr, void, void> {
+  for (let head = first; head !== NULL; head = peek(k, head)) yield head;
+}
+
+/** All chains and all lists of all CPUs. */
+function* chainsAndLists(k: Kernel): Generator<{ chains: readonly VirtAddr[]; head: VirtAddr }, void, void> {
+  for (const cpu of k.cpus) {
+    const krcp = per_cpu_ptr(k, krc, cpu.id);
+    yield { chains: krcp.bkvhead, head: krcp.head };
+    for (const krwp of krcp.krw_arr) yield { chains: krwp.bkvhead_free, head: krwp.head_free };
+  }
+}
+
+/** The object that hangs on a list by this head, and the wrapper if there is one. */
+function objectOf(k: Kernel, head: VirtAddr): { object: VirtAddr; wrapper: VirtAddr } {
+  const start = head - peek(k, (head + rcu_head.offsetof("func")) as VirtAddr);
+  if (start % 2 === 0) return { object: start as VirtAddr, wrapper: NULL };
+  const wrapper = (start + 1) as VirtAddr;
+  return { object: peek(k, wrapper), wrapper };
+}
+
+function* pendingAddresses(k: Kernel): Generator<VirtAddr, void, void> {
+  for (const { chains, head } of chainsAndLists(k)) {
+    for (const first of chains) {
+      for (const bnode of chain(k, first)) {
+        const nr = peek(k, bnode);
+        for (let i = 0; i < nr; i++) yield peek(k, recordAddr(bnode, i));
+      }
+    }
+    for (const it of list(k, head)) yield objectOf(k, it).object;
+  }
+}
+
+function* ownAddresses(k: Kernel): Generator<VirtAddr, void, void> {
+  for (const { chains, head } of chainsAndLists(k)) {
+    for (const first of chains) yield* chain(k, first);
+    for (const it of list(k, head)) {
+      const { wrapper } = objectOf(k, it);
+      if (wrapper !== NULL) yield wrapper;
+    }
+  }
+  for (const cpu of k.cpus) {
+    for (const spare of per_cpu_ptr(k, krc, cpu.id).bkvcache) if (spare !== NULL) yield spare;
+  }
+  const { deferredAddr } = kfree_rcu_shrinker(k);
+  if (deferredAddr !== NULL) yield deferredAddr;
+}
+
+function busy(k: Kernel): boolean {
+  for (const { chains, head } of chainsAndLists(k)) {
+    if (head !== NULL || chains.some((first) => first !== NULL)) return true;
+  }
+  return false;
+}
+
+/** A block of a chain. @invented see krcState() */
+export interface KrcBlock {
+  readonly addr: VirtAddr;
+  readonly nr_records: number;
+}
+
+/** Blocks by channel, and the heads on the list, newest first. @invented see krcState() */
+export interface KrcContent {
+  readonly slab: readonly KrcBlock[];
+  readonly vmalloc: readonly KrcBlock[];
+  readonly list: readonly VirtAddr[];
+}
+
+/** A batch: its content, and whether its work waits for a grace period or a worker. @invented see krcState() */
+export interface KrcBatch extends KrcContent {
+  readonly pending: boolean;
+}
+
+/** What the `krc` command shows of a CPU. @invented a look at file-scope state */
+export interface KrcState extends KrcContent {
+  readonly cpu: number;
+  readonly initialized: boolean;
+  readonly count: number;
+  readonly monitor_todo: boolean;
+  /** Whether the timer is armed or the monitor queued. */
+  readonly monitorPending: boolean;
+  /** Jiffy for which the timer is armed; meaningful while monitorPending. */
+  readonly monitorExpires: number;
+  /** Spare pages of the slab and the vmalloc channel, NULL when there is none. */
+  readonly spares: readonly VirtAddr[];
+  readonly batches: readonly KrcBatch[];
+  readonly locked: boolean;
+}
+
+function contentOf(k: Kernel, chains: readonly VirtAddr[], head: VirtAddr): KrcContent {
+  const blocks = (first: VirtAddr): KrcBlock[] =>
+    [...chain(k, first)].map((addr) => ({ addr, nr_records: peek(k, addr) }));
+  return { slab: blocks(chains[SLAB]), vmalloc: blocks(chains[VMALLOC]), list: [...list(k, head)] };
+}
+
+/** Looks at kvfree_rcu() of every CPU without touching it. @invented see KrcState */
+export function krcState(k: Kernel): KrcState[] {
+  return k.cpus.map(({ id: cpu }) => {
+    const krcp = per_cpu_ptr(k, krc, cpu);
+    return {
+      cpu,
+      ...contentOf(k, krcp.bkvhead, krcp.head),
+      initialized: krcp.initialized,
+      count: krcp.count,
+      monitor_todo: krcp.monitor_todo,
+      monitorPending: delayed_work_pending(krcp.monitor_work),
+      monitorExpires: krcp.monitor_work.timer.expires,
+      spares: [...krcp.bkvcache],
+      batches: krcp.krw_arr.map((krwp) => ({
+        ...contentOf(k, krwp.bkvhead_free, krwp.head_free),
+        pending: work_pending(krwp.rcu_work.work),
+      })),
+      locked: krcp.lock.owner !== null,
+    };
+  });
+}
+
+/** kvfree_rcu() of tree RCU at 7/7. @mirrors kernel/rcu/tree.c:kvfree_call_rcu (4/7) */
+export const treeKvfree: KvfreeOps = {
+  kvfree_call_rcu,
+  kfree_rcu_scheduler_running,
+  pendingAddresses,
+  ownAddresses,
+  busy,
+};
