@@ -18,11 +18,13 @@ import {
   addFailRule,
   type Atomic,
   call_rcu,
+  clearFailRules,
   complete,
   completion,
   cond_resched,
   container_of,
   embed,
+  type FailRule,
   type FieldType,
   GFP_KERNEL,
   type Kernel,
@@ -140,6 +142,13 @@ function* writer(k: Kernel, sbi: VirtAddr, grows: number, variant: string, done:
 
 const READERS = 2;
 
+/** What each word of --fail makes fail, for ever. */
+const FAIL_RULES: Readonly<Record<string, FailRule>> = {
+  kmalloc: { what: "slab", site: "ext4_kvfree_array_rcu", times: -1 },
+  page: { what: "page", site: "kvfree_call_rcu_add_ptr_to_bulk", times: -1 },
+  wrapper: { what: "slab", site: "attach_rcu_head_to_object", times: -1 },
+};
+
 export const ext4Scenario: Scenario = {
   name: "ext4_kvfree_array_rcu",
   summary: "a writer replaces an array of pointers under its readers: how is the old array freed?",
@@ -151,7 +160,7 @@ export const ext4Scenario: Scenario = {
       default: "kvfree_rcu",
       help: "how the old array is freed: the helper as printed, as merged, or kvfree_rcu(ptr)",
     },
-    { name: "grows", kind: "int", min: 1, max: 100000, default: "3", help: "how often the array grows" },
+    { name: "grows", kind: "int", min: 1, max: 50000, default: "3", help: "how often the array grows" },
     {
       name: "fail",
       kind: "list",
@@ -163,14 +172,9 @@ export const ext4Scenario: Scenario = {
   *main(k: Kernel, options: OptionValues): MaySleep<void> {
     const sbi = k.dataAlloc(ext4_sb_info.size);
     yield* add_new_gdb(k, sbi, options.variant); // the first array exists before anybody looks
-    const fail = options.fail.split(",");
-    if (fail.includes("kmalloc")) addFailRule(k, { what: "slab", site: "ext4_kvfree_array_rcu", times: -1 });
-    if (fail.includes("page")) {
-      addFailRule(k, { what: "page", site: "kvfree_call_rcu_add_ptr_to_bulk", times: -1 });
-    }
-    if (fail.includes("wrapper")) {
-      addFailRule(k, { what: "slab", site: "attach_rcu_head_to_object", times: -1 });
-    }
+    const rules = options.fail.split(",").flatMap((what) => FAIL_RULES[what] ?? []).map((rule) =>
+      addFailRule(k, rule)
+    );
 
     const done = Array.from({ length: READERS + 1 }, () => new completion());
     const grows = Number(options.grows);
@@ -179,6 +183,7 @@ export const ext4Scenario: Scenario = {
     }
     yield* kthread_run(k, (k) => writer(k, sbi, grows, options.variant, done[READERS]), "writer");
     for (const c of done) yield* wait_for_completion(k, c);
+    for (const rule of rules) clearFailRules(k, rule); // they are about this run only
   },
 };
 

@@ -89,16 +89,21 @@ export class KernelSession extends Session {
   /** Carries out work of the workbench in chunks, showing reports; says so when it is interrupted. */
   *proceed(work: Iterable<void>): Generator<Output, void, void> {
     const { bench } = this;
-    let over = false;
+    let stopped = true;
     try {
       for (const _ of work) {
         yield* this.newReports();
         yield BREATHE;
       }
-      over = true;
+      stopped = false;
       yield* this.newReports();
+    } catch (error) {
+      stopped = false;
+      throw error;
     } finally {
-      if (!over && bench.running) this.host.warn(`stopped at event ${bench.k.seq}; cont goes on from there`);
+      if (stopped && bench.running) {
+        this.host.warn(`stopped at event ${bench.k.seq}; cont goes on from there`);
+      }
     }
   }
 
@@ -189,10 +194,9 @@ export class KernelSession extends Session {
     if (!(error instanceof Error)) return undefined;
     if (USER_ERRORS.has(error.name)) return { status: STATUS.usage, line: error.message };
     if (error.name !== "EmulatorFault" || !this.booted) return undefined;
-    return {
-      status: STATUS.fault,
-      line: `our own fault: ${error.message}; please report it with: ${this.tokenLine()}`,
-    };
+    const token = this.tokenLine();
+    const by = token.startsWith("TOKEN") ? ` with ${token}` : "";
+    return { status: STATUS.fault, line: `our own fault: ${error.message}; please report it${by}` };
   }
 
   /** The line that does all of it again, or why there is none. */

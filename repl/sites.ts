@@ -17,11 +17,13 @@ import { shortFile } from "./status.ts";
 /** Systems of events whose call site is the caller of an allocator. */
 const WITH_SITE: ReadonlySet<number> = new Set([SYSTEM.kmem, SYSTEM.vmalloc]);
 
+/** The caller is among so many frames. */
+const NEAR_FRAMES = 16;
 const C_NAME = /^_*[a-z][a-z0-9_]*$/;
 
 /** Who called into RCU: the innermost function of C name outside of it, of mm/ and of the tracepoints. */
 function rcuCaller(): StackFrame | undefined {
-  return stackFrames().find((frame) =>
+  return stackFrames(NEAR_FRAMES).find((frame) =>
     C_NAME.test(frame.name) && !/^(rcu|mm|kernel\/trace)\//.test(shortFile(frame.file))
   );
 }
@@ -62,10 +64,11 @@ export class SiteTable {
 
   private numberOf(frame: StackFrame | undefined): number {
     if (frame === undefined) return 0;
-    const key = `${frame.name} ${frame.file} ${frame.line}`;
+    const { name, file, line } = frame;
+    const key = `${name} ${file} ${line}`;
     const known = this.numbers.get(key);
     if (known !== undefined) return known;
-    this.frames.push(frame);
+    this.frames.push({ name, file, line });
     this.numbers.set(key, this.frames.length - 1);
     return this.frames.length - 1;
   }

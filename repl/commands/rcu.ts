@@ -14,6 +14,7 @@ const rcu: Command<KernelSession> = {
   kind: "look",
   examples: [{ line: "rcu", shows: "which RCU it is, and its callbacks" }],
   async *run({ k }): Lines {
+    tinyOnly(k.rcu.flavour);
     const { rcuLines } = await import("../render/rcu.ts");
     yield* rcuLines(k);
   },
@@ -26,6 +27,7 @@ const krc: Command<KernelSession> = {
   kind: "look",
   examples: [{ line: "krc", shows: "the batch that collects, the one that waits, the spare block" }],
   async *run({ k }): Lines {
+    tinyOnly(k.rcu.flavour);
     const { krcLines } = await import("../render/rcu.ts");
     yield* krcLines(k);
   },
@@ -59,6 +61,12 @@ const timeline: Command<KernelSession> = {
     yield* timelineLines(story, view, (k.log.get(bench.since) ?? k.log.get(k.log.first))?.ns ?? 0);
   },
 };
+
+function tinyOnly(flavour: string): void {
+  if (flavour !== "tiny") {
+    throw new UsageError(`the state of ${flavour} RCU cannot be shown yet: trace -e rcu:* can`);
+  }
+}
 
 /** In the order in which `help` lists them. */
 export const rcuCommands: readonly Command<KernelSession>[] = [timeline, rcu, krc];

@@ -4,11 +4,12 @@
 // Ours. The machine never runs backwards: it is switched on again and does the same up to the wanted event.
 // Invariant: a token holds everything that a run is a function of, or it is refused with the reason.
 
-import type { Command, Lines } from "../command.ts";
+import { BREATHE, type Command, type Lines, type Output } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { STATUS, UsageError } from "../status.ts";
 import { bootedLine } from "./machine.ts";
 import { finish, hereLines } from "./run.ts";
+import { matching } from "./trace.ts";
 
 const goto: Command<KernelSession> = {
   name: "goto",
@@ -17,25 +18,52 @@ const goto: Command<KernelSession> = {
   kind: "advance",
   description:
     "The machine stops at the first point at or after the event. Going back replays the run up to there;\n" +
-    "what came after is open again.",
-  args: [{ name: "event", summary: "its number", type: "int", min: 1, required: true }],
-  examples: [{
-    line: "goto 230",
-    shows: "the event at which it stopped, and its place in the source if known",
+    "what came after is open again. A name or a pattern is the next such event, and from the end of the run\n" +
+    "the first.",
+  args: [{
+    name: "event",
+    summary: "its number, or a name such as kvfree_rcu or workqueue:*",
+    required: true,
   }],
+  examples: [
+    { line: "goto kvfree_rcu", shows: "the first call of kvfree_rcu(), and its place in the source" },
+    { line: "goto sched:*", shows: "the next event of the scheduler" },
+  ],
+  complete: ({ eventNames }) => eventNames,
   async *run(session, args): Lines {
     const { bench, k } = session;
-    const event = args.int("event");
+    if (bench.run === null) throw new UsageError(NOTHING_RAN);
+    const text = args.text("event");
+    const event = /^\d+$/.test(text) ? Number(text) : yield* eventNamed(session, text);
     const back = event < k.seq;
-    if (!back && bench.run?.finished === true && event > k.seq) {
-      throw new UsageError(`goto: the run ended at event ${k.seq}`);
-    }
-    if (!back && !(bench.run?.finished ?? false)) yield* session.proceed(bench.goto(event));
-    else yield* session.proceedSilently(bench.goto(event));
+    const over = bench.run.finished;
+    if (!back && over && event > k.seq) throw new UsageError(`goto: the run ended at event ${k.seq}`);
+    yield* back || over ? session.proceedSilently(bench.goto(event)) : session.proceed(bench.goto(event));
     yield* hereLines(session, event);
     if (!back && bench.run?.finished === true) return yield* finish(session, []);
   },
 };
+
+const NOTHING_RAN = "goto: nothing has run yet. Try: run ext4_kvfree_array_rcu --stop";
+
+/** The number of the next event that a pattern names; from the end of a run, of the first. */
+async function* eventNamed(session: KernelSession, pattern: string): AsyncGenerator<Output, number> {
+  const { bench, k } = session;
+  const { matchingEvents } = await import("../render/events.ts");
+  const kinds = new Set(matching("goto", pattern, matchingEvents).map((event) => event.id));
+  const here = k.seq;
+  const from = bench.run?.finished === true ? bench.since : here + 1;
+  const work = bench.advance();
+  for (let next = from;;) {
+    for (const r of k.log.records(next)) if (kinds.has(r.kind)) return r.seq;
+    if (bench.run?.finished !== false) break;
+    next = k.seq + 1;
+    if (work.next().done === true) break;
+    yield BREATHE;
+  }
+  if (k.seq !== here) yield* session.proceedSilently(bench.goto(here));
+  throw new UsageError(`goto: no event "${pattern}" comes after event ${from - 1} in this run`);
+}
 
 const rstep: Command<KernelSession> = {
   name: "rstep",

@@ -125,7 +125,7 @@ const step: Command<KernelSession> = {
   kind: "advance",
   description: "The machine stops at the first point after the event, so that a few more may have happened.",
   args: [{ name: "n", summary: "events", type: "int", min: 1 }],
-  examples: [{ line: "goto 230; step 3", shows: "the next three events" }],
+  examples: [{ line: "goto kvfree_rcu; step 3", shows: "the next three events" }],
   async *run(session, args): Lines {
     const bench = unfinished(session, "step");
     const { k } = bench;
@@ -147,7 +147,7 @@ const cont: Command<KernelSession> = {
   group: "run",
   summary: "go on to the end of the run",
   kind: "advance",
-  examples: [{ line: "goto 230; cont", shows: "how the run ended" }],
+  examples: [{ line: "goto kvfree_rcu; cont", shows: "how the run ended" }],
   async *run(session): Lines {
     return yield* finish(session, unfinished(session, "cont").advance());
   },

@@ -90,7 +90,7 @@ const STEPS: readonly Step[] = [
 const NEXT: readonly string[] = [
   "What to try next",
   "  run ext4_kvfree_array_rcu --fail page    kvfree_rcu() without a page; timeline",
-  "  goto 230; step 5; rstep 3                stop anywhere, go on, go back",
+  "  goto kvfree_rcu; step 5; rstep 3         stop anywhere, go on, go back",
   "  trace -e rcu:* -e workqueue:*            the kernel's own trace events",
   "  kmalloc(k, 100, GFP_KERNEL)              a kernel function, from TypeScript",
   "  obj _; rd _ 2; leaks                     what became of its value",

@@ -63,14 +63,14 @@ const trace: Command<KernelSession> = {
     const { fullName, matchingEvents, numberedLine, traceLine, viewOf } = await import("../render/events.ts");
     if (args.has("list")) {
       const pattern = args.has("pattern") ? args.text("pattern") : "*:*";
-      yield* matching(pattern, matchingEvents).map((event) =>
+      yield* matching("trace", pattern, matchingEvents).map((event) =>
         `${fullName(event)}(${event.fields.join(", ")})`
       );
       return;
     }
     const { bench, k, sites } = session;
     const kinds = new Set(
-      args.list("event").flatMap((pattern) => matching(pattern, matchingEvents)).map((e) => e.id),
+      args.list("event").flatMap((pattern) => matching("trace", pattern, matchingEvents)).map((e) => e.id),
     );
     const from = args.has("from") ? args.int("from") : Math.max(1, bench.since);
     const to = args.has("to") ? args.int("to") : Infinity;
@@ -90,11 +90,15 @@ const trace: Command<KernelSession> = {
 };
 
 /** The events that a pattern names; it is an error when there are none. */
-function matching<E extends { readonly name: string }>(pattern: string, find: (pattern: string) => E[]): E[] {
+export function matching<E extends { readonly name: string }>(
+  command: string,
+  pattern: string,
+  find: (pattern: string) => E[],
+): E[] {
   const found = find(pattern);
   if (found.length > 0) return found;
   const guess = didYouMean(pattern.replace(/^.*:/, ""), find("*").map((event) => event.name));
-  throw new UsageError(`trace: no event is called "${pattern}"${guess} (trace list shows all)`);
+  throw new UsageError(`${command}: no event is called "${pattern}"${guess} (trace list shows all)`);
 }
 
 /** In the order in which `help` lists them. */

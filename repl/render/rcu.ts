@@ -23,7 +23,7 @@ export function* rcuLines(k: Kernel): Generator<string, void, void> {
       ? ""
       : readyToRun
       ? ": the grace period of the first is over, softirq RCU will invoke it"
-      : ": the next context switch ends their grace period");
+      : ": the next context switch ends the grace period");
   for (const head of callbacks.slice(0, MOST_LISTED)) {
     yield `  rcu_head ${formatAddr(head)}  ${callbackText(k, head)}`;
   }

@@ -5,7 +5,7 @@
 // other than 0 is followed by the line that does the run again.
 
 import type { Kernel, KernelReport } from "../../kernel/kernel.ts";
-import type { Ending, RunVerdict } from "../../explore/run.ts";
+import { DEFAULT_LIMITS, type Ending, type RunVerdict } from "../../explore/run.ts";
 import { type ExitStatus, STATUS } from "../status.ts";
 
 const STATUS_OF: Readonly<Record<Ending, ExitStatus>> = {
@@ -19,7 +19,7 @@ const STATUS_OF: Readonly<Record<Ending, ExitStatus>> = {
 const MEANING: Readonly<Record<Ending, string>> = {
   completed: "completed",
   deadlock: "deadlock: its tasks wait and nothing can wake them",
-  livelock: "livelock: the limit was reached and its tasks go on",
+  livelock: `livelock: after ${DEFAULT_LIMITS.points / 1e6} million points its tasks still go on`,
   undrained: "the limit was reached: its tasks are done, RCU is not",
   panic: "the kernel panicked",
 };
@@ -40,9 +40,10 @@ export function verdictStatus(k: Kernel, verdict: RunVerdict): ExitStatus {
 /** The lines for a run that is over. */
 export function* verdictLines(k: Kernel, name: string, verdict: RunVerdict): Generator<string, void, void> {
   const { ending, reports, lastEvent, ns, remaining } = verdict;
-  yield `${name}: ${MEANING[ending]}, event ${lastEvent}, ${milliseconds(ns)} ms, ${
-    count(reports, "report")
-  }`;
+  const meaning = ending === "livelock" && ns > 0.99 * DEFAULT_LIMITS.ns
+    ? `not over after ${DEFAULT_LIMITS.ns / 1e9} s of virtual time`
+    : MEANING[ending];
+  yield `${name}: ${meaning}, event ${lastEvent}, ${milliseconds(ns)} ms, ${count(reports, "report")}`;
   for (const task of remaining) yield `  ${task.comm} (pid ${task.pid}) ${task.state}`;
   if (ending !== "undrained") return;
   if (k.rcu.busy(k)) yield "  RCU has callbacks that were not invoked: rcu shows them";

@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import * as library from "../../mod.ts";
 import { MAX_CPUS, MAX_HZ, MAX_MEM, MIN_HZ, MIN_MEM } from "../../kernel/config.ts";
+import { CALL_RCU_EVENT, KVFREE_RCU_EVENT } from "../../kernel/trace/events/quiesce.ts";
 import { GENERATORS } from "../../repl/kernel_calls.ts";
 import generatorNames from "../../tools/generator_names.json" with { type: "json" };
 import { allCommands, kernelRan, KernelShell } from "./kernel_shell.ts";
@@ -157,6 +158,18 @@ Deno.test("a user's file that drops three objects: leaks lists exactly these", a
   assertMatch(out, /^3 leaked, 0 pending, 0 live$/m);
 });
 
+Deno.test("leaks finds the allocation by a replay when the log does not hold it any more", async () => {
+  const shell = new KernelShell();
+  await shell.run(`boot; k.log.recording = false; ${RUN} --variant printed --fail kmalloc --grows 1`);
+  const { k } = shell.session;
+  const before = [k.seq, k.hash.text(), k.digest()];
+  const { out, status } = await shell.run("leaks");
+  assertEquals(status, 1);
+  assertMatch(out, /comm "ext4_kvfree_arr\w*", pid \d+, event \d+ \(age 0\.\d+s\)/);
+  assertMatch(out, /allocated by add_new_gdb \(examples\/ext4_kvfree_array_rcu\.ts:\d+\)$/m);
+  assertEquals([k.seq, k.hash.text(), k.digest()], before);
+});
+
 Deno.test("obj: allocated, queued and freed, by whom; any address inside is as good [seed=7]", async () => {
   const shell = new KernelShell();
   const { out } = await shell.run(`${BOOT}; ${RUN}; trace -e quiesce:kvfree_rcu`);
@@ -174,6 +187,28 @@ Deno.test("obj: allocated, queued and freed, by whom; any address inside is as g
   assertMatch(stories.join("\n"), /^freed +by kworker.* in kvfree_rcu_work .*, kfree$/m);
 });
 
+Deno.test("rcu and krc: what collects, what waits for a grace period, what is spare", async () => {
+  const shell = new KernelShell();
+  await shell.run(`${BOOT}; ${RUN} --grows 3`);
+  const { k } = shell.session;
+  const seqOf = (kind: number, nth: number): number =>
+    [...k.log.records()].filter((r) => r.kind === kind)[nth].seq;
+  const second = seqOf(KVFREE_RCU_EVENT, 1);
+  const closed = seqOf(CALL_RCU_EVENT, 0); // the monitor hands the batch to rcu_work
+  const collects = await shell.run(`goto ${second}; step; krc`);
+  assertMatch(collects.out, /^collecting: 2 pointers in 1 block\n {2}block ffff888\w+ holds 2$/m);
+  assertMatch(collects.out, /^waiting for a grace period: nothing\nspare block: none\nmonitor: armed/m);
+  const waits = await shell.run(`goto ${closed}; step; krc; rcu`);
+  assertMatch(waits.out, /^collecting: nothing\nwaiting for a grace period: 3 pointers in 1 block$/m);
+  assertMatch(waits.out, /^1 callback queued: .*\n {2}rcu_head ffff888\w+ {2}rcu_work_rcufn$/m);
+  const over = await shell.run("cont; krc; rcu");
+  assertMatch(
+    over.out,
+    /^waiting for a grace period: nothing\nspare block: ffff888\w+\nmonitor: not armed$/m,
+  );
+  assertMatch(over.out, /^0 callbacks queued$/m);
+});
+
 // Going back
 
 Deno.test("goto and rstep replay to the same state, and cont to the same end [seed=7]", async () => {
@@ -181,12 +216,33 @@ Deno.test("goto and rstep replay to the same state, and cont to the same end [se
   await shell.run(`${BOOT}; ${RUN}`);
   const { k } = shell.session;
   const end = [k.seq, k.hash.text(), k.digest()];
-  await shell.run("goto 300");
+  const middle = shell.session.bench.since + 100;
+  await shell.run(`goto ${middle}`);
   const there = [k.seq, k.hash.text()];
-  await shell.run("step 40; rstep 10; goto 300");
+  assert(k.seq >= middle && k.seq < middle + 20);
+  await shell.run(`step 40; rstep 10; goto ${middle}`);
   assertEquals([k.seq, k.hash.text()], there);
   assertEquals((await shell.run("step 7; cont")).status, 0);
   assertEquals([k.seq, k.hash.text(), k.digest()], end);
+});
+
+Deno.test("goto NAME goes to the next such event, and from the end to the first", async () => {
+  const shell = new KernelShell();
+  await shell.run(`${BOOT}; ${RUN} --grows 3`);
+  const { k } = shell.session;
+  const seqs = [...k.log.records()].filter((r) => r.kind === KVFREE_RCU_EVENT).map((r) => r.seq);
+  assertEquals(seqs.length, 3);
+  const end = k.hash.text();
+  for (const seq of seqs) {
+    const { out } = await shell.run("goto kvfree_rcu");
+    assertMatch(out, new RegExp(`^ *${seq} .* kvfree_rcu: ptr=`));
+    assertMatch(out, /in add_new_gdb \(examples\//);
+  }
+  const { status, err } = await shell.run("goto quiesce:kvfree_rcu");
+  assertEquals(status, 2);
+  assertMatch(err, /^goto: no event "quiesce:kvfree_rcu" comes after event \d+ in this run$/m);
+  await shell.run("cont");
+  assertEquals(k.hash.text(), end);
 });
 
 Deno.test("a TOKEN does all of it again in another shell: faults, runs, schedule", async () => {
@@ -287,7 +343,7 @@ const MISTAKES: readonly (readonly [string, number, RegExp])[] = [
     2,
     /--variant "mended" does not exist: printed, fixed, kvfree_rcu/,
   ],
-  ["run ext4_kvfree_array_rcu --grows 0", 2, /--grows "0" is out of range: 1 to 100000 is allowed$/],
+  ["run ext4_kvfree_array_rcu --grows 0", 2, /--grows "0" is out of range: 1 to 50000 is allowed$/],
   ["run ext4_kvfree_array_rcu --grows", 2, /--grows needs a value$/],
   ["run nothere.ts", 2, /^run: cannot read "nothere.ts": there is no such file$/],
   [
@@ -302,6 +358,11 @@ const MISTAKES: readonly (readonly [string, number, RegExp])[] = [
   ["step", 2, /^step: nothing has run yet. Try: run ext4_kvfree_array_rcu --stop$/],
   ["cont", 2, /^cont: nothing has run yet/],
   ["goto 300", 2, /^goto: nothing has run yet/],
+  [
+    "run hello_kvfree_rcu; goto kvfre_rcu",
+    2,
+    /^goto: no event is called "kvfre_rcu". Did you mean kvfree_rcu\?/,
+  ],
   ["rstep", 2, /^rstep: nothing has run yet/],
   ["timeline", 2, /^timeline: nothing has run yet/],
   ["run hello_kvfree_rcu; step", 2, /^step: the run is over \(event \d+\); goto and rstep go back/],
@@ -379,7 +440,7 @@ Deno.test("a livelock runs into the limit, names the task, and is inconclusive",
   const shell = new KernelShell();
   const { status, out } = await shell.run("boot; run tests/examples/livelock.ts");
   assertEquals(status, 4);
-  assertMatch(out, /^livelock: livelock: the limit was reached/m);
+  assertMatch(out, /^livelock: livelock: after 20 million points its tasks still go on/m);
   assertMatch(out, /^ {2}livelock \(pid \d+\) /m);
   assertMatch(out.trimEnd().split("\n").at(-1) ?? "", /^TOKEN q1\./);
   assertEquals((await shell.run("ps")).status, 0);
@@ -403,6 +464,13 @@ Deno.test("a BUG has status 3, a use after free status 1; both are reported when
   assertEquals(uaf.status, 1);
   assertMatch(uaf.out, /^\[ +\d+\.\d+\] BUG: use-after-free in main$/m);
   assertMatch(uaf.out, /Read of size 1 at addr ffff888/);
+});
+
+Deno.test("a broken invariant of the emulator has status 5, one line, and the shell goes on", async () => {
+  const shell = new KernelShell();
+  const { status, err } = await shell.run(`${BOOT}; run(function* () { k.dataAlloc(2 ** 30) })`);
+  assertEquals([status, err], [5, "our own fault: .data is full; please report it\n"]);
+  assertEquals((await shell.run(`${BOOT}; ${RUN}; leaks`)).status, 0);
 });
 
 Deno.test("leaks of a stopped run is inconclusive and says why", async () => {
