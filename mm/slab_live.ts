@@ -27,29 +27,61 @@ import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
 import { compound_head, mem_map, type page, page_address, PG_slab, virt_to_page } from "./mm_types.ts";
 import { cacheTable, type kmem_cache, SLAB_TYPESAFE_BY_RCU } from "./slab.ts";
 
-/** The objects of one slab, by index. */
-class ObjectTable {
-  readonly birth: Float64Array;
-  /** Bytes that were asked for. */
-  readonly size: Uint32Array;
+/** Objects for which there is room at first; the columns double. */
+const FIRST_OBJECTS = 4096;
 
-  constructor(readonly capacity: number) {
-    this.birth = new Float64Array(capacity);
-    this.size = new Uint32Array(capacity);
-  }
-}
-
-/** Tables by head page; a table stays with its page when the slab goes, for the next slab there. */
+/**
+ * The objects of all slabs in two columns; each slab has a range of them, by head page. A range stays with its page when
+ * the slab goes, for the next slab there.
+ */
 class LiveObjects {
-  readonly slot: Uint32Array;
-  readonly tables: ObjectTable[] = [new ObjectTable(0)];
+  /** First object of the slab at a page. */
+  readonly start: Uint32Array;
+  /** Objects that the page's range holds. */
+  readonly capacity: Uint16Array;
+  birth = new Float64Array(FIRST_OBJECTS);
+  /** Bytes that were asked for. */
+  size = new Uint32Array(FIRST_OBJECTS);
+  private used = 0;
 
   constructor(nrPages: number) {
-    this.slot = new Uint32Array(nrPages);
+    this.start = new Uint32Array(nrPages);
+    this.capacity = new Uint16Array(nrPages);
+  }
+
+  /** Gives the slab at `p` a range of `objects` that were never handed out. */
+  newSlab(p: page, objects: number): void {
+    if (this.capacity[p] < objects) {
+      this.start[p] = this.used;
+      this.capacity[p] = objects;
+      this.used += objects;
+      if (this.used > this.birth.length) this.grow();
+    }
+    this.birth.fill(0, this.start[p], this.start[p] + objects);
+  }
+
+  private grow(): void {
+    const { birth, size } = this;
+    this.birth = new Float64Array(2 * this.used);
+    this.size = new Uint32Array(2 * this.used);
+    this.birth.set(birth);
+    this.size.set(size);
+  }
+
+  /** Back to nothing, in place. */
+  clear(): void {
+    this.start.fill(0);
+    this.capacity.fill(0);
+    this.birth.fill(0, 0, this.used);
+    this.size.fill(0, 0, this.used);
+    this.used = 0;
   }
 }
 
-const liveObjects = KERNEL_STATIC("liveObjects", (k) => new LiveObjects(mem_map(k).nrPages));
+const liveObjects = KERNEL_STATIC(
+  "liveObjects",
+  (k) => k.reusable("liveObjects", () => new LiveObjects(mem_map(k).nrPages), (kept) => kept.clear()),
+);
 
 export const statics: readonly StaticKey[] = [liveObjects];
 
@@ -75,17 +107,7 @@ export interface SlabObject {
 export function kasan_poison_slab(k: Kernel, p: page): void {
   const m = mem_map(k);
   k.ram.poison(p * PAGE_SIZE, PAGE_SIZE << m.compound_order[p], SHADOW_KMALLOC_REDZONE);
-  const live = liveObjects(k);
-  const objects = m.objects[p];
-  const known = live.slot[p];
-  if (live.tables[known].capacity >= objects) {
-    live.tables[known].birth.fill(0);
-  } else if (known !== 0) {
-    live.tables[known] = new ObjectTable(objects);
-  } else {
-    live.slot[p] = live.tables.length;
-    live.tables.push(new ObjectTable(objects));
-  }
+  liveObjects(k).newSlab(p, m.objects[p]);
 }
 
 /** Lets a constructor write into the object. @mirrors mm/kasan/common.c:kasan_unpoison_object_data */
@@ -108,15 +130,15 @@ export function kasan_poison_object_data(k: Kernel, s: kmem_cache, object: VirtA
  */
 export function kasan_slab_free(k: Kernel, s: kmem_cache, p: page, object: VirtAddr): boolean {
   const live = liveObjects(k);
-  const births = live.tables[live.slot[p]].birth;
   const offset = object - PAGE_OFFSET - p * PAGE_SIZE;
   const index = (offset * s.reciprocal_size + 0.5) | 0;
-  const birth = births[index];
+  const at = live.start[p] + index;
+  const birth = index < live.capacity[p] ? live.birth[at] : 0;
   if (index * s.size !== offset || !(birth > 0)) {
     kasan_report_invalid_free(k, object);
     return true;
   }
-  births[index] = -birth;
+  live.birth[at] = -birth;
   if ((s.flags & SLAB_TYPESAFE_BY_RCU) === 0) {
     k.ram.poison(object - PAGE_OFFSET, s.object_size, SHADOW_KMALLOC_FREE);
   }
@@ -134,10 +156,9 @@ export function kasan_kmalloc(k: Kernel, s: kmem_cache, p: page, object: VirtAdd
   const end = (size + 7) & ~7;
   if (end < s.size) k.ram.poison(phys + end, s.size - end, SHADOW_KMALLOC_REDZONE);
   const live = liveObjects(k);
-  const table = live.tables[live.slot[p]];
-  const index = ((phys - p * PAGE_SIZE) * s.reciprocal_size + 0.5) | 0;
-  table.birth[index] = k.seq || 1;
-  table.size[index] = size;
+  const at = live.start[p] + (((phys - p * PAGE_SIZE) * s.reciprocal_size + 0.5) | 0);
+  live.birth[at] = k.seq || 1;
+  live.size[at] = size;
 }
 
 /** A large object was handed out: the rest of its pages is not valid. @mirrors mm/kasan/common.c:kasan_kmalloc_large */
@@ -158,11 +179,10 @@ export function kasan_krealloc(k: Kernel, object: VirtAddr, size: number): void 
   }
   const live = liveObjects(k);
   const p = compound_head(mem_map(k), virt_to_page(object));
-  const table = live.tables[live.slot[p]];
-  const index = (object - page_address(p)) / at.cache.size;
-  const birth = table.birth[index];
+  const index = live.start[p] + (object - page_address(p)) / at.cache.size;
+  const birth = live.birth[index];
   kasan_kmalloc(k, at.cache, p, object, size);
-  table.birth[index] = birth;
+  live.birth[index] = birth;
 }
 
 /** Whether a large free must not be carried out: `ptr` is not its start. @mirrors mm/kasan/common.c:kasan_kfree_large */
@@ -188,11 +208,13 @@ export function* slabLiveObjects(k: Kernel): Generator<SlabObject, void, void> {
   for (let p = 1; p < m.nrPages; p++) {
     if ((m.flags[p] & PG_slab) === 0) continue;
     const cache = cacheTable(k)[m.slab_cache[p] - 1] as kmem_cache;
-    const { birth, size } = live.tables[live.slot[p]];
     const base = page_address(p as page);
     for (let i = 0; i < m.objects[p]; i++) {
-      if (birth[i] <= 0) continue;
-      yield { addr: (base + i * cache.size) as VirtAddr, size: size[i], birth: birth[i], live: true, cache };
+      const at = live.start[p] + i;
+      const birth = live.birth[at];
+      if (birth > 0) {
+        yield { addr: (base + i * cache.size) as VirtAddr, size: live.size[at], birth, live: true, cache };
+      }
     }
   }
 }
@@ -212,12 +234,12 @@ export function slabObjectAt(k: Kernel, addr: VirtAddr): SlabObject | undefined 
   const index = Math.floor((addr - base) / cache.size);
   if (index >= m.objects[p]) return undefined;
   const live = liveObjects(k);
-  const table = live.tables[live.slot[p]];
+  const birth = live.birth[live.start[p] + index];
   return {
     addr: (base + index * cache.size) as VirtAddr,
-    size: table.birth[index] === 0 ? 0 : table.size[index],
-    birth: Math.abs(table.birth[index]),
-    live: table.birth[index] > 0,
+    size: birth === 0 ? 0 : live.size[live.start[p] + index],
+    birth: Math.abs(birth),
+    live: birth > 0,
     cache,
   };
 }
