@@ -57,7 +57,7 @@ export function boots(): Figure[] {
 
 function inThread(name: string, operations: number, body: (k: Kernel) => MaySleep<void>): Figure {
   const k = quietMachine({ rcu: "tiny" });
-  return measure(name, operations, 9, () => {
+  return measure(name, operations, 15, () => {
     runToEnd(k, "bench", body);
   });
 }
@@ -115,7 +115,7 @@ export function flood(recording: boolean): Figure & { readonly events: number } 
   const k = quietMachine({ rcu: "tiny" });
   let events = 0;
   const name = `${FLOOD} kvfree_rcu, tiny, log ${recording ? "on" : "off"}`;
-  const figure = measure(name, 1, 9, () => {
+  const figure = measure(name, 1, 30, () => {
     reboot(k);
     k.log.recording = recording;
     const before = k.seq;

@@ -8,7 +8,7 @@
 /** One figure. */
 export interface Figure {
   readonly name: string;
-  /** First run and median of the rest, in ns per operation. */
+  /** First run, and median of the last two thirds (after warm-up), in ns per operation. */
   readonly first: number;
   readonly median: number;
 }
@@ -21,7 +21,7 @@ export function measure(name: string, operations: number, repeats: number, body:
     body();
     ns.push((performance.now() - start) * 1e6 / operations);
   }
-  return { name, first: ns[0], median: median(ns.slice(1)) };
+  return { name, first: ns[0], median: median(ns.slice(Math.floor(repeats / 3))) };
 }
 
 /** The middle of `values`. */

@@ -157,12 +157,36 @@ export function struct<const F extends Fields>(name: string, fields: F): Layout<
 }
 
 function makeField(name: string, offset: number, type: FieldType<unknown>): Field<unknown> {
+  if (type === ptr) return pointerField(name, offset) as Field<unknown>;
+  if (type === ulong) return longField(name, offset) as Field<unknown>;
   return {
     name,
     offset,
     size: type.size,
     get: (k, base) => type.load(k.ram, (base + offset) as VirtAddr),
     set: (k, base, value) => type.store(k.ram, (base + offset) as VirtAddr, value),
+  };
+}
+
+// The two kinds of field in hot paths call the RAM directly: no call through a type that has seen many.
+
+function pointerField(name: string, offset: number): Field<VirtAddr> {
+  return {
+    name,
+    offset,
+    size: ptr.size,
+    get: (k, base) => k.ram.loadPtr((base + offset) as VirtAddr),
+    set: (k, base, value) => k.ram.storePtr((base + offset) as VirtAddr, value),
+  };
+}
+
+function longField(name: string, offset: number): Field<number> {
+  return {
+    name,
+    offset,
+    size: ulong.size,
+    get: (k, base) => k.ram.loadLong((base + offset) as VirtAddr),
+    set: (k, base, value) => k.ram.storeLong((base + offset) as VirtAddr, value),
   };
 }
 
