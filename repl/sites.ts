@@ -19,6 +19,8 @@ const WITH_SITE: ReadonlySet<number> = new Set([SYSTEM.kmem, SYSTEM.vmalloc]);
 
 /** The caller is among so many frames. */
 const NEAR_FRAMES = 16;
+const KERNEL_FILE = /^(kernel|mm|rcu|init)\//;
+
 const C_NAME = /^_*[a-z][a-z0-9_]*$/;
 
 /** Who called into RCU: the innermost function of C name outside of it, of mm/ and of the tracepoints. */
@@ -53,13 +55,15 @@ export class SiteTable {
     if (frame === undefined || frame.name === "") return "";
     if (isInput(frame.file)) return `${frame.name} (line ${userLine(frame.line)})`;
     const file = shortFile(frame.file);
-    return file.startsWith("repl/") ? frame.name : `${frame.name} (${file}:${frame.line})`;
+    if (file.startsWith("repl/")) return frame.name;
+    // A line of the kernel's own files says little and moves with every edit; of an example or a user's file it is the answer.
+    return KERNEL_FILE.test(file) ? `${frame.name} (${file})` : `${frame.name} (${file}:${frame.line})`;
   }
 
   /** Whether it is code of an example or of the user, not of the kernel. */
   isUserCode(record: EventRecord): boolean {
     const { file } = this.frames[record.site] ?? this.frames[0];
-    return file !== "" && !/^(kernel|mm|rcu|init)\//.test(shortFile(file));
+    return file !== "" && !KERNEL_FILE.test(shortFile(file));
   }
 
   private numberOf(frame: StackFrame | undefined): number {
