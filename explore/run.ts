@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { Cpu, Spinnable, Thread } from "../kernel/machine/cpu.ts";
+import type { StopReason } from "../kernel/machine/machine.ts";
 import { PF_WQ_WORKER, type task_struct } from "../kernel/sched/sched.ts";
 import { tasklist } from "../kernel/fork.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -96,14 +98,17 @@ export class Run {
       const left = this.startPoints + this.limits.points - k.points;
       const reason = k.run(this.nextLookNs, Math.min(goal - k.points, left), breakAt);
       if (reason === "limit") this.nextLookNs += LOOK_NS;
-      this.ending = this.judge(reason === "idle", this.nextLookNs - this.startNs > this.limits.ns);
+      this.ending = this.judge(reason, this.nextLookNs - this.startNs > this.limits.ns);
     }
     return this.ending !== null;
   }
 
-  private judge(idle: boolean, late: boolean): Ending | null {
+  private judge(reason: StopReason, late: boolean): Ending | null {
     const k = this.k;
+    const idle = reason === "idle";
     if (panicked(k) !== null) return "panic";
+    // Only at fixed times: how a run is chunked must not change where it ends.
+    if (reason === "limit" && spinsInCircle(k)) return "deadlock";
     const busy = this.remainingTasks().length > 0;
     const draining = k.rcu.busy(k) || k.kvfree.busy(k);
     if (idle) return busy ? "deadlock" : draining ? "undrained" : "completed";
@@ -120,7 +125,7 @@ export class Run {
     const k = this.k;
     return {
       ending: this.ending ?? "livelock",
-      remaining: this.remainingTasks().map((p) => ({ pid: p.pid, comm: p.comm, state: describeState(p) })),
+      remaining: this.remainingTasks().map((p) => ({ pid: p.pid, comm: p.comm, state: describeState(k, p) })),
       reports: k.reports.length - this.firstReport,
       hash: k.hash.text(),
       lastEvent: k.seq,
@@ -129,9 +134,28 @@ export class Run {
   }
 }
 
-function describeState(p: task_struct): string {
+/** Whether CPUs spin for locks that are held by CPUs that spin, in a circle: interrupts go on, but nothing can help. */
+function spinsInCircle(k: Kernel): boolean {
+  return k.cpus.some((first) => {
+    let cpu: Cpu | null = first;
+    for (let hops = 0; cpu !== null && hops <= k.cpus.length; hops++) {
+      const lock: Spinnable | null = cpu.blockedOn;
+      if (lock === null || lock.owner === cpu) return false;
+      cpu = lock.owner;
+    }
+    return cpu !== null;
+  });
+}
+
+function describeState(k: Kernel, p: task_struct): string {
+  const lock = p.on_cpu ? k.cpus[p.cpu].blockedOn : null;
+  if (lock !== null) return `spins on ${lock.name}${lock.holder ? `, held by ${threadName(lock.holder)}` : ""}`;
   if (p.waitingFor !== "") return `waits for ${p.waitingFor}`;
   return p.on_rq ? "runnable" : "sleeps";
+}
+
+function threadName({ comm, pid }: Thread): string {
+  return `${comm}/${pid}`;
 }
 
 /** Aligns the clocks of a quiescent machine to a tick plus a phase that the seed draws, and lets deviations begin. */

@@ -142,7 +142,7 @@ export function vectors(k: Kernel): Vectors {
     fault: (cpu, error) => {
       if (panicked(k) !== null) return stopped();
       try {
-        return oops_end(k, cpu, error instanceof KernelOops ? null : error);
+        return oops_end(k, cpu, error);
       } catch (again) {
         if (again instanceof KernelOops) return stopped();
         throw again;

@@ -10,7 +10,7 @@
 
 import type { Cpu } from "./machine/cpu.ts";
 import type { Coroutine, MaySleep } from "./machine/effects.ts";
-import { panic } from "./bug.ts";
+import { KernelOops, panic } from "./bug.ts";
 import { tasklist } from "./fork.ts";
 import type { Kernel } from "./kernel.ts";
 import { in_atomic, in_interrupt, preempt_count, preempt_disable } from "./preempt.ts";
@@ -58,13 +58,13 @@ export function* do_exit(k: Kernel, code: number): MaySleep<never> {
 /**
  * A context threw: kill the task, or panic when it was an interrupt handler or the idle task.
  *
- * `error` null is the kernel's own oops, already reported; anything else is an exception in code that plays kernel.
+ * A KernelOops has been reported already; anything else is an exception in code that plays kernel.
  *
  * @mirrors arch/x86/kernel/dumpstack.c:oops_end
  */
 export function oops_end(k: Kernel, cpu: Cpu, error: unknown): Coroutine {
   const tsk = current(k);
-  if (error !== null) {
+  if (!(error instanceof KernelOops)) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     const title = `exception in ${tsk.comm}/${tsk.pid}: ${text}`;
     report(k, KERN_ERR, title, [title]);

@@ -43,6 +43,8 @@ export interface RcuOps {
   rcu_needs_cpu(k: Kernel): boolean;
   /** Whether readers are legal on this CPU: it is not idle for RCU. */
   rcu_is_watching(k: Kernel): boolean;
+  /** Whether this CPU is online for RCU. */
+  rcu_lockdep_current_cpu_online(k: Kernel): boolean;
   /** A CPU comes up: before it runs, on its first code, when it can run threads. */
   rcutree_prepare_cpu(k: Kernel, cpu: number): Atomic<void>;
   rcu_cpu_starting(k: Kernel, cpu: number): Atomic<void>;
@@ -113,6 +115,7 @@ export const NO_RCU: RcuOps = {
   rcu_user_exit: nothing,
   rcu_needs_cpu: () => false,
   rcu_is_watching: () => true,
+  rcu_lockdep_current_cpu_online: () => true,
   rcutree_prepare_cpu: nothing,
   rcu_cpu_starting: nothing,
   rcutree_online_cpu: nothing,

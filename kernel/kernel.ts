@@ -22,6 +22,8 @@ import { type KvfreeOps, type MmOps, NO_KVFREE, NO_MM, NO_RCU, type RcuOps } fro
 
 /** Page frames at the bottom of RAM that hold emulated .data and are never given to the page allocator. */
 export const DATA_PAGES = 256;
+/** Bytes of .data that are reckoned for one CPU. */
+const DATA_PER_CPU = 512;
 
 /** A report of the kernel about itself: WARN, BUG, KASAN and the like. */
 export interface KernelReport {
@@ -51,9 +53,12 @@ export class Kernel extends Machine {
   /** What reusable() keeps, by name. */
   private readonly kept = new Map<string, object>();
   private dataBrk = 0;
+  /** Page frames of .data: DATA_PAGES, or more where thousands of CPUs have their per-CPU variables in it. */
+  readonly dataPages: number;
 
   constructor(readonly config: Config, schedule: Schedule) {
     super(config.memBytes, config.cpus, schedule);
+    this.dataPages = Math.max(DATA_PAGES, Math.ceil(config.cpus * DATA_PER_CPU / PAGE_SIZE));
     this.dataBrk = PAGE_SIZE;
   }
 
@@ -88,7 +93,7 @@ export class Kernel extends Machine {
   dataAlloc(size: number, align = 8): VirtAddr {
     const at = alignUp(this.dataBrk, align);
     this.dataBrk = at + alignUp(size, 8);
-    assert(this.dataBrk <= DATA_PAGES * PAGE_SIZE, ".data is full");
+    assert(this.dataBrk <= this.dataPages * PAGE_SIZE, ".data is full");
     this.ram.unpoison(at, size);
     return addrAdd(pfnToVirt(0), at);
   }

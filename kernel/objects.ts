@@ -12,7 +12,7 @@ import { NULL, PAGE_SIZE, pfnToVirt } from "./machine/addr.ts";
 import type { VirtAddr } from "./machine/brand.ts";
 import { type Atomic, doneVoid, type MaySleep } from "./machine/effects.ts";
 import { GFP_KERNEL } from "./gfp.ts";
-import { DATA_PAGES, type Kernel } from "./kernel.ts";
+import type { Kernel } from "./kernel.ts";
 
 /**
  * kzalloc(size, GFP_KERNEL) for an instance. NULL without memory.
@@ -29,6 +29,6 @@ export function* allocObject(k: Kernel, size: number): MaySleep<VirtAddr> {
  * @invented see allocObject()
  */
 export function freeObject(k: Kernel, addr: VirtAddr): Atomic<void> {
-  const isData = addr === NULL || addr < pfnToVirt(0) + DATA_PAGES * PAGE_SIZE;
+  const isData = addr === NULL || addr < pfnToVirt(0) + k.dataPages * PAGE_SIZE;
   return isData ? doneVoid() : k.mm.kfree(k, addr);
 }

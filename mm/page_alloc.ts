@@ -49,7 +49,7 @@ import {
   type Gfp,
   show_gfp_flags,
 } from "../kernel/gfp.ts";
-import { DATA_PAGES, type Kernel, NULL } from "../kernel/kernel.ts";
+import { type Kernel, NULL } from "../kernel/kernel.ts";
 import {
   spin_lock,
   spin_lock_irqsave,
@@ -1329,6 +1329,30 @@ export function memalloc_noreclaim_restore(k: Kernel, flags: number): void {
   current(k).flags = (current(k).flags & ~PF_MEMALLOC) | flags;
 }
 
+/** From here on no allocation of this task starts I/O. Returns what was. @mirrors include/linux/sched/mm.h:memalloc_noio_save */
+export function memalloc_noio_save(k: Kernel): number {
+  const flags = current(k).flags & PF_MEMALLOC_NOIO;
+  current(k).flags |= PF_MEMALLOC_NOIO;
+  return flags;
+}
+
+/** @mirrors include/linux/sched/mm.h:memalloc_noio_restore */
+export function memalloc_noio_restore(k: Kernel, flags: number): void {
+  current(k).flags = (current(k).flags & ~PF_MEMALLOC_NOIO) | flags;
+}
+
+/** From here on no allocation of this task enters a file system. Returns what was. @mirrors include/linux/sched/mm.h:memalloc_nofs_save */
+export function memalloc_nofs_save(k: Kernel): number {
+  const flags = current(k).flags & PF_MEMALLOC_NOFS;
+  current(k).flags |= PF_MEMALLOC_NOFS;
+  return flags;
+}
+
+/** @mirrors include/linux/sched/mm.h:memalloc_nofs_restore */
+export function memalloc_nofs_restore(k: Kernel, flags: number): void {
+  current(k).flags = (current(k).flags & ~PF_MEMALLOC_NOFS) | flags;
+}
+
 /** The flags less what the current task's context forbids. @mirrors include/linux/sched/mm.h:current_gfp_context */
 export function current_gfp_context(k: Kernel, flags: number): number {
   const task_flags = current(k).flags;
@@ -2097,9 +2121,9 @@ function __free_pages_memory(k: Kernel, start: number, end: number): void {
 function memblock_free_all(k: Kernel): number {
   for (const zone of contig_page_data(k).node_zones) zone.managed_pages = 0;
   const end = mem_map(k).nrPages;
-  reserve_bootmem_region(k, 0, DATA_PAGES);
-  __free_pages_memory(k, DATA_PAGES, end);
-  const pages = end - DATA_PAGES;
+  reserve_bootmem_region(k, 0, k.dataPages);
+  __free_pages_memory(k, k.dataPages, end);
+  const pages = end - k.dataPages;
   _totalram_pages.set(k, _totalram_pages(k) + pages);
   return pages;
 }
@@ -2114,7 +2138,9 @@ export function mem_init_print_info(k: Kernel): void {
   const physpages = mem_map(k).nrPages;
   pr_info(
     k,
-    `Memory: ${K(nr_free_pages(k))}K/${K(physpages)}K available (0K kernel code, ${K(DATA_PAGES)}K rwdata, ` +
+    `Memory: ${K(nr_free_pages(k))}K/${K(physpages)}K available (0K kernel code, ${
+      K(k.dataPages)
+    }K rwdata, ` +
       `0K rodata, 0K init, 0K bss, ${K(physpages - _totalram_pages(k))}K reserved, 0K cma-reserved)`,
   );
 }

@@ -434,7 +434,7 @@ function compact_gap(order: number): number {
   return 2 << order;
 }
 
-/** One round for kswapd. Returns whether enough was scanned, so that priority may stay. @mirrors mm/vmscan.c:kswapd_shrink_node */
+/** One round for kswapd. Returns whether enough was scanned for priority to stay. @mirrors mm/vmscan.c:kswapd_shrink_node */
 function* kswapd_shrink_node(k: Kernel, pgdat: pglist_data, sc: scan_control): MaySleep<boolean> {
   sc.nr_to_reclaim = 0;
   for (let z = 0; z <= sc.reclaim_idx; z++) {

@@ -132,7 +132,11 @@ export function rcu_seq_diff(now: number, old: number): number {
 /** Offsets below this are offsets, above it functions. */
 const KVFREE_RCU_OFFSET_LIMIT = 4096;
 
-/** Whether a stored func means "free the object that starts this many bytes before". @mirrors include/linux/rcupdate.h:__is_kvfree_rcu_offset */
+/**
+ * Whether a stored func means "free the object that starts this many bytes before".
+ *
+ * @mirrors include/linux/rcupdate.h:__is_kvfree_rcu_offset
+ */
 export function __is_kvfree_rcu_offset(offset: number): boolean {
   return offset < KVFREE_RCU_OFFSET_LIMIT;
 }

@@ -90,7 +90,11 @@ export function rcu_segcblist_empty(k: Kernel, rsclp: rcu_segcblist): boolean {
   return k.ram.loadPtr(rsclp.head) === NULL;
 }
 
-/** How many callbacks are queued; those being invoked count too. @mirrors kernel/rcu/rcu_segcblist.h:rcu_segcblist_n_cbs */
+/**
+ * How many callbacks are queued; those being invoked count too.
+ *
+ * @mirrors kernel/rcu/rcu_segcblist.h:rcu_segcblist_n_cbs
+ */
 export function rcu_segcblist_n_cbs(rsclp: rcu_segcblist): number {
   return rsclp.len;
 }
@@ -110,7 +114,11 @@ function rcu_segcblist_set_len(rsclp: rcu_segcblist, v: number): void {
   rsclp.len = v;
 }
 
-/** Adds to the count, between full barriers: rcu_barrier() reads it. @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_add_len */
+/**
+ * Adds to the count, between full barriers: rcu_barrier() reads it.
+ *
+ * @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_add_len
+ */
 function rcu_segcblist_add_len(k: Kernel, rsclp: rcu_segcblist, v: number): void {
   smp_mb(k);
   rsclp.len += v;
@@ -221,7 +229,11 @@ export function rcu_segcblist_extract_count(k: Kernel, rsclp: rcu_segcblist, rcl
   rclp.len = rcu_segcblist_xchg_len(k, rsclp, 0);
 }
 
-/** Appends the callbacks that may run to `rclp`; they still count here. @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_extract_done_cbs */
+/**
+ * Appends the callbacks that may run to `rclp`; they still count here.
+ *
+ * @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_extract_done_cbs
+ */
 export function rcu_segcblist_extract_done_cbs(k: Kernel, rsclp: rcu_segcblist, rclp: rcu_cblist): void {
   if (!rcu_segcblist_ready_cbs(rsclp)) return;
   const done = rsclp.tails[RCU_DONE_TAIL];
@@ -250,7 +262,11 @@ export function rcu_segcblist_insert_count(k: Kernel, rsclp: rcu_segcblist, rclp
   rclp.len = 0;
 }
 
-/** Puts callbacks back in front, as ones that may run. @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_insert_done_cbs */
+/**
+ * Puts callbacks back in front, as ones that may run.
+ *
+ * @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_insert_done_cbs
+ */
 export function rcu_segcblist_insert_done_cbs(k: Kernel, rsclp: rcu_segcblist, rclp: rcu_cblist): void {
   const first = k.ram.loadPtr(rclp.head);
   if (first === NULL) return;
@@ -271,7 +287,11 @@ export function rcu_segcblist_insert_pend_cbs(k: Kernel, rsclp: rcu_segcblist, r
   rsclp.tails[RCU_NEXT_TAIL] = rclp.tail;
 }
 
-/** Callbacks whose grace period is over at `seq` may run. @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_advance */
+/**
+ * Callbacks whose grace period is over at `seq` may run.
+ *
+ * @mirrors kernel/rcu/rcu_segcblist.c:rcu_segcblist_advance
+ */
 export function rcu_segcblist_advance(k: Kernel, rsclp: rcu_segcblist, seq: number): void {
   WARN_ON_ONCE(k, !rcu_segcblist_is_enabled(rsclp));
   if (rcu_segcblist_restempty(k, rsclp, RCU_DONE_TAIL)) return;

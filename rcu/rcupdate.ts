@@ -16,10 +16,14 @@ import { POINT_READ, POINT_READER, POINT_WRITE, pt } from "../kernel/machine/poi
 import type { Fields, Layout } from "../kernel/machine/struct.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { preempt_disable, preempt_enable } from "../kernel/preempt.ts";
+import { cond_resched } from "../kernel/sched/core.ts";
 import { current } from "../kernel/sched/sched.ts";
 import { local_bh_disable, local_bh_enable } from "../kernel/softirq.ts";
 import { trace_rcu_read_lock, trace_rcu_read_unlock } from "../kernel/trace/events/quiesce.ts";
 import { RCU_LOCKDEP_WARN } from "./rcu.ts";
+import { rcu_read_lock_bh_held, rcu_read_lock_held, rcu_read_lock_sched_held } from "./update.ts";
+
+export { rcu_read_lock_held } from "./update.ts";
 
 /**
  * Enters a read-side critical section. Nests. A point after it has begun.
@@ -32,6 +36,7 @@ import { RCU_LOCKDEP_WARN } from "./rcu.ts";
 export function rcu_read_lock(k: Kernel): Atomic<void> {
   preempt_disable(k);
   trace_rcu_read_lock(k, ++current(k).rcu_read_lock_nesting);
+  if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_lock() used illegally while idle");
   return pt(k, POINT_READER, "rcu_read_lock") ? step() : doneVoid();
 }
 
@@ -59,6 +64,7 @@ function unlock(k: Kernel): void {
     "rcu_read_unlock() used illegally without rcu_read_lock()",
   );
   if (p.rcu_read_lock_nesting === 0) return;
+  if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_unlock() used illegally while idle");
   trace_rcu_read_unlock(k, --p.rcu_read_lock_nesting);
   preempt_enable(k);
 }
@@ -92,11 +98,6 @@ export function rcu_preempt_depth(_k: Kernel): number {
   return 0;
 }
 
-/** Whether the current task is in a read-side critical section. @mirrors kernel/rcu/update.c:rcu_read_lock_held */
-export function rcu_read_lock_held(k: Kernel): boolean {
-  return current(k).rcu_read_lock_nesting > 0;
-}
-
 /**
  * Fetches the RCU-protected pointer that stands at `pp`. A point before the load.
  *
@@ -105,8 +106,31 @@ export function rcu_read_lock_held(k: Kernel): boolean {
  * @mirrors include/linux/rcupdate.h:rcu_dereference
  */
 export function rcu_dereference<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
-  if (!rcu_read_lock_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_check() usage");
+  return rcu_dereference_check(k, pp, false);
+}
+
+/** rcu_dereference() that is also legal where `c` holds: the updater's lock, say. @mirrors include/linux/rcupdate.h:rcu_dereference_check */
+export function rcu_dereference_check<S>(k: Kernel, pp: Ptr<Ptr<S>>, c: boolean): Atomic<Ptr<S>> {
+  if (!c && !rcu_read_lock_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_check() usage");
   return rcu_dereference_raw(k, pp);
+}
+
+/** rcu_dereference() for readers with bottom halves off. @mirrors include/linux/rcupdate.h:rcu_dereference_bh */
+export function rcu_dereference_bh<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  if (!rcu_read_lock_bh_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_bh_check() usage");
+  return rcu_dereference_raw(k, pp);
+}
+
+/** rcu_dereference() for readers with preemption off. @mirrors include/linux/rcupdate.h:rcu_dereference_sched */
+export function rcu_dereference_sched<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  const held = rcu_read_lock_sched_held(k);
+  if (!held) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_sched_check() usage");
+  return rcu_dereference_raw(k, pp);
+}
+
+/** Says that `p` outlives the reader now: a lock or a count protects it. @mirrors include/linux/rcupdate.h:rcu_pointer_handoff */
+export function rcu_pointer_handoff<S>(p: Ptr<S>): Ptr<S> {
+  return p;
 }
 
 /** rcu_dereference() without the check. @mirrors include/linux/rcupdate.h:rcu_dereference_raw */
@@ -157,6 +181,16 @@ export function RCU_INIT_POINTER<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): void
   k.ram.storePtr(pp, v);
 }
 
+/**
+ * cond_resched() between two frees of a long row: a quiescent state, also for RCU-tasks. Returns whether it gave way.
+ *
+ * @mirrors include/linux/rcupdate.h:cond_resched_tasks_rcu_qs
+ * @simplified there is no RCU-tasks
+ */
+export function cond_resched_tasks_rcu_qs(k: Kernel): MaySleep<boolean> {
+  return cond_resched(k);
+}
+
 /** Waits for a grace period of the booted flavour. @mirrors kernel/rcu/tree.c:synchronize_rcu */
 export function synchronize_rcu(k: Kernel): MaySleep<void> {
   return k.rcu.synchronize_rcu(k);
@@ -165,6 +199,16 @@ export function synchronize_rcu(k: Kernel): MaySleep<void> {
 /** Waits for the callbacks queued so far; not for what kvfree_rcu() has batched. @mirrors kernel/rcu/tree.c:rcu_barrier */
 export function rcu_barrier(k: Kernel): MaySleep<void> {
   return k.rcu.rcu_barrier(k);
+}
+
+/** A cookie for cond_synchronize_rcu(). @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu */
+export function get_state_synchronize_rcu(k: Kernel): number {
+  return k.rcu.get_state_synchronize_rcu(k);
+}
+
+/** Waits unless a whole grace period has passed since the cookie was taken. @mirrors kernel/rcu/tree.c:cond_synchronize_rcu */
+export function cond_synchronize_rcu(k: Kernel, oldstate: number): MaySleep<void> {
+  return k.rcu.cond_synchronize_rcu(k, oldstate);
 }
 
 /** Runs `func` on `head` after a grace period, in softirq context. @mirrors kernel/rcu/tree.c:call_rcu */

@@ -489,6 +489,7 @@ export const tinyRcu: RcuOps = {
   rcu_user_exit: nothing,
   rcu_needs_cpu: () => false,
   rcu_is_watching: () => true,
+  rcu_lockdep_current_cpu_online: () => true,
   rcutree_prepare_cpu: nothing,
   rcu_cpu_starting: nothing,
   rcutree_online_cpu: nothing,

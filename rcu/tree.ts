@@ -379,7 +379,11 @@ const qovld_calc = KERNEL_STATIC<number>("qovld_calc", () => -1);
 /** A parameter in jiffies that was not given. @mirrors include/vdso/limits.h:ULONG_MAX */
 export const ULONG_MAX: number = 2 ** 64;
 
-/** rcutree.jiffies_till_first_fqs: first wait for quiescent states. @mirrors kernel/rcu/tree.c:jiffies_till_first_fqs */
+/**
+ * rcutree.jiffies_till_first_fqs: first wait for quiescent states.
+ *
+ * @mirrors kernel/rcu/tree.c:jiffies_till_first_fqs
+ */
 export const jiffies_till_first_fqs: KernelStatic<number> = KERNEL_STATIC(
   "jiffies_till_first_fqs",
   () => ULONG_MAX,
@@ -393,7 +397,11 @@ export const jiffies_till_next_fqs: KernelStatic<number> = KERNEL_STATIC(
 const rcu_divisor = KERNEL_STATIC<number>("rcu_divisor", () => 7);
 /** Longest large batch, in ns. */
 const rcu_resched_ns = KERNEL_STATIC<number>("rcu_resched_ns", () => 3 * NSEC_PER_MSEC);
-/** rcutree.jiffies_till_sched_qs: age at which a grace period asks for help. @mirrors kernel/rcu/tree.c:jiffies_till_sched_qs */
+/**
+ * rcutree.jiffies_till_sched_qs: age at which a grace period asks for help.
+ *
+ * @mirrors kernel/rcu/tree.c:jiffies_till_sched_qs
+ */
 export const jiffies_till_sched_qs: KernelStatic<number> = KERNEL_STATIC(
   "jiffies_till_sched_qs",
   () => ULONG_MAX,
@@ -576,7 +584,11 @@ export function rcu_irq_enter_irqson(k: Kernel): void {
   local_irq_restore(k, flags);
 }
 
-/** A CPU has reported: nothing is urgent any more. Context: its leaf is locked. @mirrors kernel/rcu/tree.c:rcu_disable_urgency_upon_qs */
+/**
+ * A CPU has reported: nothing is urgent any more. Context: its leaf is locked.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_disable_urgency_upon_qs
+ */
 function rcu_disable_urgency_upon_qs(k: Kernel, rdp: RcuData): void {
   raw_lockdep_assert_held_rcu_node(k, rdp.mynode);
   rdp.rcu_urgent_qs = false;
@@ -607,7 +619,11 @@ function rcu_gpnum_ovf(k: Kernel, rnp: rcu_node, rdp: RcuData): void {
   if (ULONG_CMP_LT(rcu_seq_current(rdp.gp_seq) + ULONG_MAX / 4, rnp.gp_seq)) rdp.gpwrap = true;
 }
 
-/** First look at a CPU that has not reported: notes its counter, true when it is idle now. @mirrors kernel/rcu/tree.c:dyntick_save_progress_counter */
+/**
+ * First look at a CPU that has not reported: notes its counter, true when it is idle now.
+ *
+ * @mirrors kernel/rcu/tree.c:dyntick_save_progress_counter
+ */
 function dyntick_save_progress_counter(k: Kernel, rdp: RcuData): boolean {
   rdp.dynticks_snap = rcu_dynticks_snap(rdp);
   if (!rcu_dynticks_in_eqs(rdp.dynticks_snap)) return false;
@@ -759,7 +775,11 @@ function requestAtRoot(k: Kernel, rnp: rcu_node, rdp: RcuData, gp_seq_req: numbe
   return true;
 }
 
-/** A grace period ends at a node: whether another was asked for through it. @mirrors kernel/rcu/tree.c:rcu_future_gp_cleanup */
+/**
+ * A grace period ends at a node: whether another was asked for through it.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_future_gp_cleanup
+ */
 function rcu_future_gp_cleanup(k: Kernel, rnp: rcu_node): boolean {
   const rdp = this_cpu_ptr(k, rcu_data);
   const needmore = ULONG_CMP_LT(rnp.gp_seq, rnp.gp_seq_needed);
@@ -809,7 +829,11 @@ function* rcu_accelerate_cbs(k: Kernel, rnp: rcu_node, rdp: RcuData): Atomic<boo
   return ret;
 }
 
-/** rcu_accelerate_cbs() that locks the leaf only when it must. Context: interrupts off. @mirrors kernel/rcu/tree.c:rcu_accelerate_cbs_unlocked */
+/**
+ * rcu_accelerate_cbs() that locks the leaf only when it must. Context: interrupts off.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_accelerate_cbs_unlocked
+ */
 function* rcu_accelerate_cbs_unlocked(k: Kernel, rnp: rcu_node, rdp: RcuData): Atomic<void> {
   rcu_lockdep_assert_cblist_protected(k, rdp);
   const c = rcu_seq_snap(rcu_state(k).gp_seq);
@@ -877,7 +901,11 @@ function* __note_gp_changes(k: Kernel, rnp: rcu_node, rdp: RcuData): Atomic<bool
   return ret;
 }
 
-/** Notices grace periods unless the leaf is busy; then the next tick tries again. Point QS2. @mirrors kernel/rcu/tree.c:note_gp_changes */
+/**
+ * Notices grace periods unless the leaf is busy; then the next tick tries again. Point QS2.
+ *
+ * @mirrors kernel/rcu/tree.c:note_gp_changes
+ */
 function* note_gp_changes(k: Kernel, rdp: RcuData): Atomic<void> {
   const flags = local_irq_save(k);
   const rnp = rdp.mynode;
@@ -996,7 +1024,11 @@ function* initNode(k: Kernel, rnp: rcu_node): Atomic<void> {
   }
 }
 
-/** What the thread waits for in a grace period: a forcing wanted, or the root done. @mirrors kernel/rcu/tree.c:rcu_gp_fqs_check_wake */
+/**
+ * What the thread waits for in a grace period: a forcing wanted, or the root done.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_gp_fqs_check_wake
+ */
 function rcu_gp_fqs_check_wake(k: Kernel, gfp: { flags: number }): boolean {
   const rnp = rcu_get_root(k);
   gfp.flags = rcu_state(k).gp_flags;
@@ -1017,7 +1049,11 @@ function* rcu_gp_fqs(k: Kernel, first_time: boolean): MaySleep<void> {
   raw_spin_unlock_irq_rcu_node(k, rnp);
 }
 
-/** Waits for quiescent states, and looks for them each time the wait is over. Point FQS1: woken, root not tested. @mirrors kernel/rcu/tree.c:rcu_gp_fqs_loop */
+/**
+ * Waits for quiescent states, and looks for them each time the wait is over. Point FQS1: woken, root not tested.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_gp_fqs_loop
+ */
 function* rcu_gp_fqs_loop(k: Kernel): MaySleep<void> {
   const rsp = rcu_state(k);
   const rnp = rcu_get_root(k);
@@ -1142,7 +1178,11 @@ function* rcu_gp_kthread(k: Kernel): MaySleep<void> {
   }
 }
 
-/** The root is done: wakes the thread. Point QS5. Locks: the root, released. @mirrors kernel/rcu/tree.c:rcu_report_qs_rsp */
+/**
+ * The root is done: wakes the thread. Point QS5. Locks: the root, released.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_report_qs_rsp
+ */
 function* rcu_report_qs_rsp(k: Kernel, flags: IrqFlags): Atomic<void> {
   const rsp = rcu_state(k);
   const root = rcu_get_root(k);
@@ -1235,7 +1275,11 @@ function* rcu_report_qs_rdp(k: Kernel, _cpu: number, rdp: RcuData): Atomic<void>
   if (needwake) rcu_gp_kthread_wake(k);
 }
 
-/** Notices grace periods, and reports a quiescent state if one is owed and noted. Point QS3. @mirrors kernel/rcu/tree.c:rcu_check_quiescent_state */
+/**
+ * Notices grace periods, and reports a quiescent state if one is owed and noted. Point QS3.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_check_quiescent_state
+ */
 function* rcu_check_quiescent_state(k: Kernel, rdp: RcuData): Atomic<void> {
   yield* note_gp_changes(k, rdp);
   if (!rdp.core_needs_qs) return;
@@ -1244,7 +1288,11 @@ function* rcu_check_quiescent_state(k: Kernel, rdp: RcuData): Atomic<void> {
   yield* rcu_report_qs_rdp(k, rdp.cpu, rdp);
 }
 
-/** The last CPU of a leaf is gone: the ancestors need not wait for it. Context: the leaf is locked. @mirrors kernel/rcu/tree.c:rcu_cleanup_dead_rnp */
+/**
+ * The last CPU of a leaf is gone: the ancestors need not wait for it. Context: the leaf is locked.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_cleanup_dead_rnp
+ */
 function* rcu_cleanup_dead_rnp(k: Kernel, rnp_leaf: rcu_node): Atomic<void> {
   raw_lockdep_assert_held_rcu_node(k, rnp_leaf);
   if (WARN_ON_ONCE(k, !rnp_leaf.qsmaskinit.isZero(), "qsmaskinit")) return;
@@ -1413,7 +1461,11 @@ export function* rcu_force_quiescent_state(k: Kernel): Atomic<void> {
   rcu_gp_kthread_wake(k);
 }
 
-/** The softirq: notices and reports, asks for grace periods, invokes callbacks. @mirrors kernel/rcu/tree.c:rcu_core */
+/**
+ * The softirq: notices and reports, asks for grace periods, invokes callbacks.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_core
+ */
 function* rcu_core(k: Kernel): Atomic<void> {
   const rdp = this_cpu_ptr(k, rcu_data);
   const rnp = rdp.mynode;
@@ -1472,12 +1524,20 @@ function* __call_rcu_core(k: Kernel, rdp: RcuData, head: VirtAddr, flags: IrqFla
   rdp.qlen_last_fqs_check = rcu_segcblist_n_cbs(rdp.cblist);
 }
 
-/** What a callback that was queued twice becomes: its memory is leaked. @mirrors kernel/rcu/tree.c:rcu_leak_callback (empty) */
+/**
+ * What a callback that was queued twice becomes: its memory is leaked.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_leak_callback (empty)
+ */
 function rcu_leak_callback(_k: Kernel, _rhp: VirtAddr): Atomic<void> {
   return doneVoid();
 }
 
-/** Notes whether a CPU has too many callbacks. Context: its leaf is locked. @mirrors kernel/rcu/tree.c:check_cb_ovld_locked */
+/**
+ * Notes whether a CPU has too many callbacks. Context: its leaf is locked.
+ *
+ * @mirrors kernel/rcu/tree.c:check_cb_ovld_locked
+ */
 function check_cb_ovld_locked(k: Kernel, rdp: RcuData, rnp: rcu_node): void {
   raw_lockdep_assert_held_rcu_node(k, rnp);
   if (qovld_calc(k) <= 0) return;
@@ -1485,7 +1545,11 @@ function check_cb_ovld_locked(k: Kernel, rdp: RcuData, rnp: rcu_node): void {
   else rnp.cbovldmask.andNot(rdp.grpmask);
 }
 
-/** check_cb_ovld_locked(), if anything would change. Context: interrupts off. @mirrors kernel/rcu/tree.c:check_cb_ovld */
+/**
+ * check_cb_ovld_locked(), if anything would change. Context: interrupts off.
+ *
+ * @mirrors kernel/rcu/tree.c:check_cb_ovld
+ */
 function check_cb_ovld(k: Kernel, rdp: RcuData): Atomic<void> {
   const rnp = rdp.mynode;
   const limit = qovld_calc(k);
@@ -1544,7 +1608,11 @@ export function call_rcu(k: Kernel, head: VirtAddr, func: rcu_callback_t | numbe
   return __call_rcu(k, head, func);
 }
 
-/** Whether to be allowed to block is a grace period: with one CPU, and no preemption. @mirrors kernel/rcu/tree.c:rcu_blocking_is_gp */
+/**
+ * Whether to be allowed to block is a grace period: with one CPU, and no preemption.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_blocking_is_gp
+ */
 function rcu_blocking_is_gp(k: Kernel): boolean {
   might_sleep(k);
   preempt_disable(k);
@@ -1577,7 +1645,11 @@ export function get_state_synchronize_rcu(k: Kernel): number {
   return rcu_seq_snap(rcu_state(k).gp_seq);
 }
 
-/** Waits for a grace period unless a whole one has passed since the cookie was taken. @mirrors kernel/rcu/tree.c:cond_synchronize_rcu */
+/**
+ * Waits for a grace period unless a whole one has passed since the cookie was taken.
+ *
+ * @mirrors kernel/rcu/tree.c:cond_synchronize_rcu
+ */
 export function* cond_synchronize_rcu(k: Kernel, oldstate: number): MaySleep<void> {
   if (!rcu_seq_done(yield* READ_ONCE(k, rcu_state(k), "gp_seq"), oldstate)) yield* synchronize_rcu(k);
   else smp_mb(k);
@@ -1609,7 +1681,11 @@ function rcu_barrier_trace(k: Kernel, s: string, cpu: number, done: number): voi
   trace_rcu_barrier(k, rsp.name, s, cpu, rsp.barrier_cpu_count, done);
 }
 
-/** A CPU has invoked all that was queued before rcu_barrier() came. @mirrors kernel/rcu/tree.c:rcu_barrier_callback */
+/**
+ * A CPU has invoked all that was queued before rcu_barrier() came.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_barrier_callback
+ */
 function rcu_barrier_callback(k: Kernel, _rhp: VirtAddr): Atomic<void> {
   const rsp = rcu_state(k);
   // Read before the count: with the last one another rcu_barrier() may begin.
@@ -1623,7 +1699,11 @@ function rcu_barrier_callback(k: Kernel, _rhp: VirtAddr): Atomic<void> {
   return doneVoid();
 }
 
-/** Puts a callback behind all of this CPU's. Context: on that CPU, interrupts off. @mirrors kernel/rcu/tree.c:rcu_barrier_func */
+/**
+ * Puts a callback behind all of this CPU's. Context: on that CPU, interrupts off.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_barrier_func
+ */
 function rcu_barrier_func(k: Kernel, cpu: number): Atomic<void> {
   const rsp = rcu_state(k);
   const rdp = per_cpu_ptr(k, rcu_data, cpu);
@@ -1687,7 +1767,12 @@ export function* rcu_barrier(k: Kernel): MaySleep<void> {
   mutex_unlock(k, rsp.barrier_mutex);
 }
 
-/** The first CPU of a leaf is there: the ancestors wait for it, from the next grace period on. Context: the leaf is locked. @mirrors kernel/rcu/tree.c:rcu_init_new_rnp */
+/**
+ * The first CPU of a leaf is there: the ancestors wait for it, from the next grace period on. Context: the leaf is
+ * locked.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_init_new_rnp
+ */
 function* rcu_init_new_rnp(k: Kernel, rnp_leaf: rcu_node): Atomic<void> {
   raw_lockdep_assert_held_rcu_node(k, rnp_leaf);
   WARN_ON_ONCE(k, rnp_leaf.wait_blkd_tasks);
@@ -2023,6 +2108,7 @@ export const treeRcu: RcuOps = {
   rcu_user_enter: userMode,
   rcu_user_exit: userMode,
   rcu_is_watching,
+  rcu_lockdep_current_cpu_online,
   rcu_needs_cpu,
   rcutree_prepare_cpu,
   rcu_cpu_starting,

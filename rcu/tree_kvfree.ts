@@ -17,19 +17,11 @@
  * @module
  */
 
-import { formatAddr, NULL, PAGE_SIZE } from "../kernel/machine/addr.ts";
+import { formatAddr, NULL } from "../kernel/machine/addr.ts";
 import type { IrqFlags, VirtAddr } from "../kernel/machine/brand.ts";
 import { type Atomic, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
 import { POINT_LOCK, POINT_RMW, pt } from "../kernel/machine/points.ts";
-import {
-  array,
-  type ArrayView,
-  type FieldType,
-  type Layout,
-  ptr as pointer,
-  struct,
-  ulong,
-} from "../kernel/machine/struct.ts";
+import { ptr as pointer } from "../kernel/machine/struct.ts";
 import { WARN_ON_ONCE, WARN_ONCE } from "../kernel/bug.ts";
 import { READ_ONCE } from "../kernel/compiler.ts";
 import { for_each_online_cpu, for_each_possible_cpu } from "../kernel/cpumask.ts";
@@ -46,7 +38,7 @@ import {
 } from "../kernel/locking/spinlock.ts";
 import { local_irq_restore, local_irq_save } from "../kernel/preempt.ts";
 import { pr_err } from "../kernel/printk.ts";
-import { cond_resched, might_sleep } from "../kernel/sched/core.ts";
+import { might_sleep } from "../kernel/sched/core.ts";
 import {
   DEFINE_PER_CPU,
   KERNEL_STATIC,
@@ -63,7 +55,6 @@ import {
 } from "../kernel/trace/events/rcu.ts";
 import {
   delayed_work,
-  delayed_work_pending,
   INIT_DELAYED_WORK,
   INIT_RCU_WORK,
   queue_rcu_work,
@@ -73,15 +64,17 @@ import {
   system_wq,
   to_delayed_work,
   to_rcu_work,
-  work_pending,
   type work_struct,
 } from "../kernel/workqueue.ts";
 import { __get_free_page, free_page } from "../mm/page_alloc.ts";
 import { kfree_bulk, kmalloc } from "../mm/slub.ts";
 import { kvfree } from "../mm/util.ts";
 import { is_vmalloc_addr, vfree } from "../mm/vmalloc.ts";
-import { DEFAULT_SEEKS, register_shrinker, type shrink_control, shrinker } from "../mm/vmscan.ts";
+import { register_shrinker, type shrink_control, shrinker } from "../mm/vmscan.ts";
+import { anythingQueued, type KrcState, lookAtKrcs, ownMemory, pendingObjects } from "./krc_look.ts";
+import { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data, recordAddr } from "./kvfree_bulk.ts";
 import { __is_kvfree_rcu_offset, debug_rcu_head_queue, debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
+import { cond_resched_tasks_rcu_qs } from "./rcupdate.ts";
 
 /** Jiffies between the first pointer of a batch and its grace period: 20 ms. @mirrors kernel/rcu/tree.c:KFREE_DRAIN_JIFFIES */
 export function KFREE_DRAIN_JIFFIES(k: Kernel): number {
@@ -95,25 +88,8 @@ export const KFREE_N_BATCHES = 2;
 const SLAB = 0;
 const VMALLOC = 1;
 
-/**
- * A page of pointers: a header and as many records as fit.
- *
- * @mirrors kernel/rcu/tree.c:kvfree_rcu_bulk_data (2/7)
- */
-export const kvfree_rcu_bulk_data: Layout<{
-  nr_records: FieldType<number>;
-  next: FieldType<VirtAddr>;
-  records: FieldType<ArrayView<VirtAddr>>;
-}> = struct("kvfree_rcu_bulk_data", {
-  nr_records: ulong, // records in use
-  next: pointer, // older block of the chain, or NULL
-  records: array(pointer, 0),
-});
-
-/** Records in one block. @mirrors kernel/rcu/tree.c:KVFREE_BULK_MAX_ENTR (2/7) */
-export const KVFREE_BULK_MAX_ENTR: number = Math.floor(
-  (PAGE_SIZE - kvfree_rcu_bulk_data.size) / pointer.size,
-);
+export { type KrcBatch, type KrcBlock, type KrcState } from "./krc_look.ts";
+export { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data };
 
 const { nr_records, next } = kvfree_rcu_bulk_data.f;
 
@@ -165,10 +141,6 @@ function rcuName(k: Kernel): string {
   return k.config.preempt === "full" ? "rcu_preempt" : "rcu_sched";
 }
 
-function recordAddr(bnode: VirtAddr, index: number): VirtAddr {
-  return (bnode + kvfree_rcu_bulk_data.size + index * pointer.size) as VirtAddr;
-}
-
 /** The records of a block are not queued any more. @mirrors kernel/rcu/tree.c:debug_rcu_head_unqueue_bulk (2/7) */
 function debug_rcu_head_unqueue_bulk(k: Kernel, bhead: VirtAddr, nr: number): void {
   if (!k.config.debugObjects) return;
@@ -212,8 +184,7 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
     trace_rcu_invoke_kfree_bulk_callback(k, rcuName(k), nr, recordAddr(bkhead, 0));
     yield* kfree_bulk(k, nr, recordAddr(bkhead, 0));
     yield* putBlock(k, krcp, SLAB, bkhead);
-    // cond_resched_tasks_rcu_qs()
-    yield* cond_resched(k);
+    yield* cond_resched_tasks_rcu_qs(k);
     bkhead = bnext;
   }
 
@@ -227,7 +198,7 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
       yield* vfree(k, record);
     }
     yield* putBlock(k, krcp, VMALLOC, bvhead);
-    yield* cond_resched(k);
+    yield* cond_resched_tasks_rcu_qs(k);
     bvhead = bnext;
   }
 
@@ -245,7 +216,7 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
       if (headless) yield* kvfree(k, k.ram.loadPtr(ptr));
       yield* kvfree(k, ptr);
     }
-    yield* cond_resched(k);
+    yield* cond_resched_tasks_rcu_qs(k);
     head = hnext;
   }
 }
@@ -328,7 +299,7 @@ function* kfree_rcu_monitor(k: Kernel, work: work_struct): MaySleep<void> {
 /** Puts `ptr` into a block that has room. */
 function addRecord(k: Kernel, bnode: VirtAddr, nr: number, ptr: VirtAddr): void {
   k.ram.storePtr(recordAddr(bnode, nr), ptr);
-  nr_records.set(k, bnode, nr + 1);
+  k.ram.storeLong((bnode + nr_records.offset) as VirtAddr, nr + 1);
 }
 
 /**
@@ -376,11 +347,14 @@ function* attach_rcu_head_to_object(k: Kernel, obj: VirtAddr): Atomic<VirtAddr> 
   return (ptr + pointer.size) as VirtAddr;
 }
 
-/** Whether queueing `ptr` is only to add it to a block: nobody has the lock, there is room, the monitor need not be armed. */
-function onlyAdds(k: Kernel, krcp: kfree_rcu_cpu, bnode: VirtAddr): boolean {
-  return bnode !== NULL && krcp.initialized && krcp.lock.owner === null &&
-    nr_records.get(k, bnode) < KVFREE_BULK_MAX_ENTR && !k.config.debugObjects &&
-    (krcp.monitor_todo || rcu_scheduler_active(k) !== RCU_SCHEDULER_RUNNING);
+/**
+ * Records in the block to which a pointer need only be added, and nothing else done: nobody has the lock, there is room,
+ * the monitor need not be armed, and the point before the lock lets nobody in. Otherwise KVFREE_BULK_MAX_ENTR.
+ */
+function recordsBefore(k: Kernel, krcp: kfree_rcu_cpu, bnode: VirtAddr): number {
+  const more = k.budget <= 0 || bnode === NULL || !krcp.initialized || krcp.lock.owner !== null ||
+    k.config.debugObjects || (!krcp.monitor_todo && rcu_scheduler_active(k) === RCU_SCHEDULER_RUNNING);
+  return more ? KVFREE_BULK_MAX_ENTR : k.ram.loadLong((bnode + nr_records.offset) as VirtAddr);
 }
 
 /**
@@ -402,11 +376,12 @@ export function kvfree_call_rcu(k: Kernel, head: VirtAddr | null, func: number):
   const flags = local_irq_save(k);
   const krcp = this_cpu_ptr(k, krc);
   const bnode = krcp.bkvhead[is_vmalloc_addr(k, ptr) ? VMALLOC : SLAB];
-  // The usual case in a plain call: the same steps, when the point before the lock lets nobody in.
-  if (k.budget <= 0 || !onlyAdds(k, krcp, bnode)) return callRcuLocked(k, krcp, head, func, ptr, flags);
+  const nr = recordsBefore(k, krcp, bnode);
+  if (nr === KVFREE_BULK_MAX_ENTR) return callRcuLocked(k, krcp, head, func, ptr, flags);
+  // The usual case, in a plain call: what callRcuLocked() would do.
   pt(k, POINT_LOCK, krcp.lock);
   trace_kvfree_rcu(k, ptr, head === null);
-  addRecord(k, bnode, nr_records.get(k, bnode), ptr);
+  addRecord(k, bnode, nr, ptr);
   krcp.count++;
   local_irq_restore(k, flags);
   return doneVoid();
@@ -528,136 +503,35 @@ export function* kfree_rcu_batch_init(k: Kernel): MaySleep<void> {
     INIT_DELAYED_WORK(k, krcp.monitor_work, kfree_rcu_monitor);
     krcp.initialized = true;
   }
-  const shrink = kfree_rcu_shrinker(k);
-  shrink.seeks = DEFAULT_SEEKS;
-  if ((yield* register_shrinker(k, shrink)) !== 0) pr_err(k, "Failed to register kfree_rcu() shrinker!");
-}
-
-/** A pointer as it stands in RAM, without the check that a reader of freed memory deserves: looking is free. */
-function peek(k: Kernel, addr: VirtAddr): VirtAddr {
-  const phys = k.ram.translate(addr);
-  return phys < 0 ? NULL : k.ram.rawLoadPtr(phys);
-}
-
-function* chain(k: Kernel, first: VirtAddr): Generator<VirtAddr, void, void> {
-  for (let b = first; b !== NULL; b = peek(k, (b + next.offset) as VirtAddr)) yield b;
-}
-
-function* list(k: Kernel, first: VirtAddr): Generator<VirtAddr, void, void> {
-  for (let head = first; head !== NULL; head = peek(k, head)) yield head;
-}
-
-/** All chains and all lists of all CPUs. */
-function* chainsAndLists(k: Kernel): Generator<{ chains: readonly VirtAddr[]; head: VirtAddr }, void, void> {
-  for (const cpu of k.cpus) {
-    const krcp = per_cpu_ptr(k, krc, cpu.id);
-    yield { chains: krcp.bkvhead, head: krcp.head };
-    for (const krwp of krcp.krw_arr) yield { chains: krwp.bkvhead_free, head: krwp.head_free };
+  if ((yield* register_shrinker(k, kfree_rcu_shrinker(k))) !== 0) {
+    pr_err(k, "Failed to register kfree_rcu() shrinker!");
   }
 }
 
-/** The object that hangs on a list by this head, and the wrapper if there is one. */
-function objectOf(k: Kernel, head: VirtAddr): { object: VirtAddr; wrapper: VirtAddr } {
-  const start = head - peek(k, (head + rcu_head.offsetof("func")) as VirtAddr);
-  if (start % 2 === 0) return { object: start as VirtAddr, wrapper: NULL };
-  const wrapper = (start + 1) as VirtAddr;
-  return { object: peek(k, wrapper), wrapper };
+/** The krc of every CPU, for the looks below. */
+function allKrcs(k: Kernel): kfree_rcu_cpu[] {
+  return k.cpus.map((cpu) => per_cpu_ptr(k, krc, cpu.id));
 }
 
-function* pendingAddresses(k: Kernel): Generator<VirtAddr, void, void> {
-  for (const { chains, head } of chainsAndLists(k)) {
-    for (const first of chains) {
-      for (const bnode of chain(k, first)) {
-        const nr = peek(k, bnode);
-        for (let i = 0; i < nr; i++) yield peek(k, recordAddr(bnode, i));
-      }
-    }
-    for (const it of list(k, head)) yield objectOf(k, it).object;
-  }
+/** Looks at kvfree_rcu() of every CPU without touching it. @invented for the `krc` command */
+export function krcState(k: Kernel): KrcState[] {
+  return lookAtKrcs(k, allKrcs(k));
 }
 
+/** Objects that wait, of all CPUs. */
+function pendingAddresses(k: Kernel): Iterable<VirtAddr> {
+  return pendingObjects(k, allKrcs(k));
+}
+
+/** Blocks, spare pages and wrappers of all CPUs, and the shrinker's 8 bytes. */
 function* ownAddresses(k: Kernel): Generator<VirtAddr, void, void> {
-  for (const { chains, head } of chainsAndLists(k)) {
-    for (const first of chains) yield* chain(k, first);
-    for (const it of list(k, head)) {
-      const { wrapper } = objectOf(k, it);
-      if (wrapper !== NULL) yield wrapper;
-    }
-  }
-  for (const cpu of k.cpus) {
-    for (const spare of per_cpu_ptr(k, krc, cpu.id).bkvcache) if (spare !== NULL) yield spare;
-  }
+  yield* ownMemory(k, allKrcs(k));
   const { deferredAddr } = kfree_rcu_shrinker(k);
   if (deferredAddr !== NULL) yield deferredAddr;
 }
 
 function busy(k: Kernel): boolean {
-  for (const { chains, head } of chainsAndLists(k)) {
-    if (head !== NULL || chains.some((first) => first !== NULL)) return true;
-  }
-  return false;
-}
-
-/** A block of a chain. @invented see krcState() */
-export interface KrcBlock {
-  readonly addr: VirtAddr;
-  readonly nr_records: number;
-}
-
-/** Blocks by channel, and the heads on the list, newest first. @invented see krcState() */
-export interface KrcContent {
-  readonly slab: readonly KrcBlock[];
-  readonly vmalloc: readonly KrcBlock[];
-  readonly list: readonly VirtAddr[];
-}
-
-/** A batch: its content, and whether its work waits for a grace period or a worker. @invented see krcState() */
-export interface KrcBatch extends KrcContent {
-  readonly pending: boolean;
-}
-
-/** What the `krc` command shows of a CPU. @invented a look at file-scope state */
-export interface KrcState extends KrcContent {
-  readonly cpu: number;
-  readonly initialized: boolean;
-  readonly count: number;
-  readonly monitor_todo: boolean;
-  /** Whether the timer is armed or the monitor queued. */
-  readonly monitorPending: boolean;
-  /** Jiffy for which the timer is armed; meaningful while monitorPending. */
-  readonly monitorExpires: number;
-  /** Spare pages of the slab and the vmalloc channel, NULL when there is none. */
-  readonly spares: readonly VirtAddr[];
-  readonly batches: readonly KrcBatch[];
-  readonly locked: boolean;
-}
-
-function contentOf(k: Kernel, chains: readonly VirtAddr[], head: VirtAddr): KrcContent {
-  const blocks = (first: VirtAddr): KrcBlock[] =>
-    [...chain(k, first)].map((addr) => ({ addr, nr_records: peek(k, addr) }));
-  return { slab: blocks(chains[SLAB]), vmalloc: blocks(chains[VMALLOC]), list: [...list(k, head)] };
-}
-
-/** Looks at kvfree_rcu() of every CPU without touching it. @invented see KrcState */
-export function krcState(k: Kernel): KrcState[] {
-  return k.cpus.map(({ id: cpu }) => {
-    const krcp = per_cpu_ptr(k, krc, cpu);
-    return {
-      cpu,
-      ...contentOf(k, krcp.bkvhead, krcp.head),
-      initialized: krcp.initialized,
-      count: krcp.count,
-      monitor_todo: krcp.monitor_todo,
-      monitorPending: delayed_work_pending(krcp.monitor_work),
-      monitorExpires: krcp.monitor_work.timer.expires,
-      spares: [...krcp.bkvcache],
-      batches: krcp.krw_arr.map((krwp) => ({
-        ...contentOf(k, krwp.bkvhead_free, krwp.head_free),
-        pending: work_pending(krwp.rcu_work.work),
-      })),
-      locked: krcp.lock.owner !== null,
-    };
-  });
+  return anythingQueued(allKrcs(k));
 }
 
 /** kvfree_rcu() of tree RCU at 7/7. @mirrors kernel/rcu/tree.c:kvfree_call_rcu (4/7) */

@@ -168,7 +168,11 @@ export function* rcu_note_context_switch(k: Kernel, _preempt: boolean): Atomic<v
   trace_rcu_utilization(k, "End context switch");
 }
 
-/** Whether preempted readers block the grace period: there are none. @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_blocked_readers_cgp */
+/**
+ * Whether preempted readers hold up a grace period: none exist.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_blocked_readers_cgp
+ */
 export function rcu_preempt_blocked_readers_cgp(_rnp: rcu_node): boolean {
   return false;
 }
@@ -188,12 +192,20 @@ export function rcu_preempt_deferred_qs(_k: Kernel, _t: task_struct): Atomic<voi
   return doneVoid();
 }
 
-/** A grace period reaches a node: nothing may be left of the last one. @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_check_blocked_tasks */
+/**
+ * A grace period reaches a node: nothing may be left of the last one.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_check_blocked_tasks
+ */
 export function rcu_preempt_check_blocked_tasks(k: Kernel, rnp: rcu_node): void {
   WARN_ON_ONCE(k, !rnp.qsmask.isZero());
 }
 
-/** The tick: user mode and the idle loop are quiescent states. @mirrors kernel/rcu/tree_plugin.h:rcu_flavor_sched_clock_irq */
+/**
+ * The tick: user mode and the idle loop are quiescent states.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_flavor_sched_clock_irq
+ */
 export function rcu_flavor_sched_clock_irq(k: Kernel, user: boolean): Atomic<void> {
   return user || rcu_is_cpu_rrupt_from_idle(k) ? rcu_qs(k) : doneVoid();
 }
@@ -201,7 +213,11 @@ export function rcu_flavor_sched_clock_irq(k: Kernel, user: boolean): Atomic<voi
 /** A task ends: no reader can be left. @mirrors kernel/rcu/tree_plugin.h:exit_rcu (empty) */
 export function exit_rcu(_k: Kernel): void {}
 
-/** Whether this is an rcuc thread: there are none, callbacks run in softirq. @mirrors kernel/rcu/tree_plugin.h:rcu_is_callbacks_kthread */
+/**
+ * Whether this is an rcuc thread: there are none, callbacks run in softirq.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_is_callbacks_kthread
+ */
 export function rcu_is_callbacks_kthread(): boolean {
   return false;
 }
@@ -211,13 +227,25 @@ export function rcu_needs_cpu(k: Kernel): boolean {
   return !rcu_segcblist_empty(k, this_cpu_ptr(k, rcu_data).cblist);
 }
 
-/** This CPU was idle: nothing to do without FAST_NO_HZ. @mirrors kernel/rcu/tree_plugin.h:rcu_cleanup_after_idle (empty) */
+/**
+ * This CPU was idle: nothing to do without FAST_NO_HZ.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_cleanup_after_idle (empty)
+ */
 export function rcu_cleanup_after_idle(_k: Kernel): void {}
 
-/** This CPU goes idle: nothing to do without FAST_NO_HZ. @mirrors kernel/rcu/tree_plugin.h:rcu_prepare_for_idle (empty) */
+/**
+ * This CPU goes idle: nothing to do without FAST_NO_HZ.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_prepare_for_idle (empty)
+ */
 export function rcu_prepare_for_idle(_k: Kernel): void {}
 
-/** Whoever touches a CPU's callbacks has interrupts off. @mirrors kernel/rcu/tree_plugin.h:rcu_lockdep_assert_cblist_protected */
+/**
+ * Whoever touches a CPU's callbacks has interrupts off.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_lockdep_assert_cblist_protected
+ */
 export function rcu_lockdep_assert_cblist_protected(k: Kernel, _rdp: RcuData): void {
   WARN_ON_ONCE(k, !irqs_disabled(k));
 }

@@ -19,12 +19,20 @@ const RCU_CPU_STALL_TIMEOUT = 21;
 /** What PROVE_RCU adds, in seconds. */
 const RCU_STALL_DELAY_DELTA = 5;
 
-/** Jiffies from the start of a grace period to a stall warning. @mirrors kernel/rcu/tree_stall.h:rcu_jiffies_till_stall_check */
+/**
+ * Jiffies from the start of a grace period to a stall warning.
+ *
+ * @mirrors kernel/rcu/tree_stall.h:rcu_jiffies_till_stall_check
+ */
 export function rcu_jiffies_till_stall_check(k: Kernel): number {
   return (RCU_CPU_STALL_TIMEOUT + (k.config.debug ? RCU_STALL_DELAY_DELTA : 0)) * HZ(k);
 }
 
-/** A grace period starts: notes the times. Context: the root's lock is held. @mirrors kernel/rcu/tree_stall.h:record_gp_stall_check_time */
+/**
+ * A grace period starts: notes the times. Context: the root's lock is held.
+ *
+ * @mirrors kernel/rcu/tree_stall.h:record_gp_stall_check_time
+ */
 export function record_gp_stall_check_time(k: Kernel): void {
   const rsp = rcu_state(k);
   const j = jiffies(k);

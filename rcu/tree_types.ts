@@ -74,7 +74,11 @@ export interface rcu_noqs {
   exp: boolean;
 }
 
-/** What a running task's dynticks_nmi_nesting is: 2^62 in C, too large for a double that must count. @mirrors kernel/rcu/rcu.h:DYNTICK_IRQ_NONIDLE */
+/**
+ * What a running task's dynticks_nmi_nesting is: 2^62 in C, too large for a double that must count.
+ *
+ * @mirrors kernel/rcu/rcu.h:DYNTICK_IRQ_NONIDLE
+ */
 export const DYNTICK_IRQ_NONIDLE: number = 2 ** 52;
 
 /** What RCU keeps for a CPU. @mirrors kernel/rcu/tree.h:rcu_data */
@@ -125,12 +129,24 @@ export class rcu_data {
   }
 }
 
-/** Bit 0 of dynticks: a request to flush the TLB, never made here. @mirrors kernel/rcu/tree.c:RCU_DYNTICK_CTRL_MASK */
+/**
+ * Bit 0 of dynticks: a request to flush the TLB, never made here.
+ *
+ * @mirrors kernel/rcu/tree.c:RCU_DYNTICK_CTRL_MASK
+ */
 export const RCU_DYNTICK_CTRL_MASK = 0x1;
-/** What every change of dynticks adds; set in it: RCU watches this CPU. @mirrors kernel/rcu/tree.c:RCU_DYNTICK_CTRL_CTR */
+/**
+ * What every change of dynticks adds; set in it: RCU watches this CPU.
+ *
+ * @mirrors kernel/rcu/tree.c:RCU_DYNTICK_CTRL_CTR
+ */
 export const RCU_DYNTICK_CTRL_CTR: number = RCU_DYNTICK_CTRL_MASK + 1;
 
-/** First wait for quiescent states, in jiffies, before large machines get more. @mirrors kernel/rcu/tree.h:RCU_JIFFIES_TILL_FORCE_QS */
+/**
+ * First wait for quiescent states, in jiffies, before large machines get more.
+ *
+ * @mirrors kernel/rcu/tree.h:RCU_JIFFIES_TILL_FORCE_QS
+ */
 export function RCU_JIFFIES_TILL_FORCE_QS(k: Kernel): number {
   return 1 + (HZ(k) > 250 ? 1 : 0) + (HZ(k) > 500 ? 1 : 0);
 }
@@ -247,7 +263,11 @@ export function* for_each_leaf_node_possible_cpu(
   for (let cpu = rnp.grplo; cpu <= rnp.grphi; cpu++) yield cpu;
 }
 
-/** First CPU of the leaf at or after bit `bit` that is in `mask`; none is beyond the leaf. @mirrors kernel/rcu/rcu.h:rcu_find_next_bit */
+/**
+ * First CPU of the leaf at or after bit `bit` that is in `mask`; none is beyond the leaf.
+ *
+ * @mirrors kernel/rcu/rcu.h:rcu_find_next_bit
+ */
 export function rcu_find_next_bit(rnp: rcu_node, bit: number, mask: Ulong64): number {
   return rnp.grplo + (bit < BITS_PER_LONG ? mask.next(bit) : BITS_PER_LONG);
 }

@@ -5,7 +5,7 @@
  *
  * Boot is in a hurry: rcu_expedited_nesting starts at 1 and rcu_end_inkernel_boot() takes it down.
  *
- * Left out: the tasks flavour, self tests, lockdep maps.
+ * Left out: the tasks flavour, self tests, lockdep maps (readers of the bh and sched kinds are known by what is disabled).
  *
  * @module
  */
@@ -16,10 +16,17 @@ import { doneVoid } from "../kernel/machine/effects.ts";
 import { offStack, onStack } from "../kernel/fork.ts";
 import type { rcu_callback_t } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { in_softirq, irqs_disabled, preemptible } from "../kernel/preempt.ts";
 import { pr_info } from "../kernel/printk.ts";
 import { complete, completion, init_completion, wait_for_completion } from "../kernel/sched/completion.ts";
+import { current } from "../kernel/sched/sched.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
-import { rcu_scheduler_active, RCU_SCHEDULER_INIT, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
+import {
+  rcu_scheduler_active,
+  RCU_SCHEDULER_INACTIVE,
+  RCU_SCHEDULER_INIT,
+  RCU_SCHEDULER_RUNNING,
+} from "../kernel/system_state.ts";
 import { debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
 
 /** rcupdate.rcu_expedited: every wait is hurried. @mirrors kernel/rcu/update.c:rcu_expedited */
@@ -41,6 +48,32 @@ export const statics: readonly StaticKey[] = [
   rcu_expedited_nesting,
   rcu_boot_ended,
 ];
+
+/**
+ * Whether the checks below mean anything: debugging is on and the scheduler runs.
+ *
+ * @mirrors kernel/rcu/update.c:debug_lockdep_rcu_enabled
+ */
+export function debug_lockdep_rcu_enabled(k: Kernel): boolean {
+  return k.config.debug && rcu_scheduler_active(k) !== RCU_SCHEDULER_INACTIVE;
+}
+
+/**
+ * What all kinds of reader have in common: without checks every context counts as a reader, on a CPU that RCU does not
+ * watch or that is not online for it none does. Null: ask further.
+ *
+ * @mirrors kernel/rcu/update.c:rcu_read_lock_held_common
+ */
+function rcu_read_lock_held_common(k: Kernel): boolean | null {
+  if (!debug_lockdep_rcu_enabled(k)) return true;
+  if (!k.rcu.rcu_is_watching(k)) return false;
+  return k.rcu.rcu_lockdep_current_cpu_online(k) ? null : false;
+}
+
+/** Whether this is a reader with preemption off, marked or not. @mirrors kernel/rcu/update.c:rcu_read_lock_sched_held */
+export function rcu_read_lock_sched_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? !preemptible(k);
+}
 
 /** Whether waits must not be hurried. @mirrors kernel/rcu/update.c:rcu_gp_is_normal */
 export function rcu_gp_is_normal(k: Kernel): boolean {
@@ -119,4 +152,19 @@ export function rcupdate_announce_bootup_oddness(k: Kernel): void {
   if (rcu_normal(k)) pr_info(k, "\tNo expedited grace period (rcu_normal).");
   else if (rcu_normal_after_boot(k)) pr_info(k, "\tNo expedited grace period (rcu_normal_after_boot).");
   else if (rcu_expedited(k)) pr_info(k, "\tAll grace periods are expedited (rcu_expedited).");
+}
+
+/** Whether the current context is between rcu_read_lock() and rcu_read_unlock(). @mirrors kernel/rcu/update.c:rcu_read_lock_held */
+export function rcu_read_lock_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? current(k).rcu_read_lock_nesting > 0;
+}
+
+/** Whether bottom halves or interrupts are off. @mirrors kernel/rcu/update.c:rcu_read_lock_bh_held */
+export function rcu_read_lock_bh_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? (in_softirq(k) || irqs_disabled(k));
+}
+
+/** Whether this is a reader of any kind. @mirrors kernel/rcu/update.c:rcu_read_lock_any_held */
+export function rcu_read_lock_any_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? (current(k).rcu_read_lock_nesting > 0 || !preemptible(k));
 }

@@ -107,7 +107,7 @@ function debug_spin_lock_before(k: Kernel, lock: raw_spinlock_t): void {
 /** @mirrors kernel/locking/spinlock_debug.c:debug_spin_unlock */
 function debug_spin_unlock(k: Kernel, lock: raw_spinlock_t): void {
   const { cpu } = k;
-  if (lock.owner === cpu && lock.holder === cpu.current || !debug_locks_off(k)) return;
+  if (!debug_locks_off(k)) return;
   const wrong = lock.holder === cpu.current ? "wrong CPU" : "wrong owner";
   spin_dump(k, lock, lock.owner === null ? "already unlocked" : wrong);
 }
@@ -139,14 +139,14 @@ function trylock(k: Kernel, lock: raw_spinlock_t): boolean {
 
 /** Releases the lock itself: the next CPU in line gets it. */
 function release(k: Kernel, lock: raw_spinlock_t): void {
-  if (lock.owner !== k.cpu || lock.holder !== k.cpu.current) debug_spin_unlock(k, lock);
-  const next = lock.waiters.shift();
-  if (next === undefined) {
+  const { cpu } = k;
+  if (lock.owner !== cpu || lock.holder !== cpu.current) debug_spin_unlock(k, lock);
+  if (lock.waiters.length === 0) {
     lock.owner = null;
     lock.holder = null;
     return;
   }
-  take(lock, next);
+  take(lock, lock.waiters.shift() as Cpu);
   lock.releasedAt = k.now();
   k.othersCanRun();
 }

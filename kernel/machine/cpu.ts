@@ -33,6 +33,8 @@ export interface Spinnable {
   readonly name: string;
   /** The CPU that holds it, or null. */
   owner: Cpu | null;
+  /** The thread that took it, where that is known; for humans. */
+  readonly holder?: Thread | null;
   /** When it was last released, in virtual ns. */
   releasedAt: number;
 }

@@ -8,15 +8,24 @@ import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { done, type MaySleep } from "../../kernel/machine/effects.ts";
 import { EINVAL, ENOMEM } from "../../kernel/errno.ts";
 import { addFailRule } from "../../kernel/fault_inject.ts";
-import { GFP_NOFS } from "../../kernel/gfp.ts";
+import { GFP_NOFS, GFP_NOIO } from "../../kernel/gfp.ts";
+import { kallsyms_lookup } from "../../kernel/kallsyms.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import { traceEvent } from "../../kernel/trace/table.ts";
 import { PF_KTHREAD, type task_struct } from "../../kernel/sched/sched.ts";
 import { tasklist } from "../../kernel/fork.ts";
 import { drop_caches_sysctl_handler } from "../../mm/drop_caches.ts";
 import { NULL_PAGE } from "../../mm/mm_types.ts";
 import { contig_page_data, high_wmark_pages, NR_FREE_PAGES, type zone } from "../../mm/mmzone.ts";
 import { oom_badness, register_oom_notifier, tsk_is_oom_victim } from "../../mm/oom_kill.ts";
-import { alloc_pages } from "../../mm/page_alloc.ts";
+import {
+  alloc_pages,
+  current_gfp_context,
+  memalloc_nofs_restore,
+  memalloc_nofs_save,
+  memalloc_noio_restore,
+  memalloc_noio_save,
+} from "../../mm/page_alloc.ts";
 import {
   DEF_PRIORITY,
   register_shrinker,
@@ -45,6 +54,7 @@ import {
   kfree,
   kmalloc,
   kthread_run,
+  kvfree_rcu,
   msleep,
   NULL,
   runToEnd,
@@ -53,7 +63,6 @@ import {
 import { dmesg } from "../helpers.ts";
 import { arg, eventsOf, runCleanly } from "../machines.ts";
 import { krc0, kvfreeMachine, lengths, newObjects, script } from "../rcu/kvfree_machine.ts";
-import { kvfree_rcu } from "../../mod.ts";
 
 const MiB = 2 ** 20;
 
@@ -499,4 +508,51 @@ Deno.test("oom_badness() is resident memory, page tables and swap, and the adjus
   assertEquals(oom_badness(p, 4000), 1, "never 0 for who may be killed");
   p.oom_score_adj = -1000;
   assertEquals(oom_badness(p, 4000), 0);
+});
+
+Deno.test("memalloc_noio_save() and memalloc_nofs_save() nest and take flags from the requests of their task", () => {
+  const k = small();
+  const masks: number[] = [];
+  runCleanly(k, function* (k) {
+    const note = (): number => masks.push(current_gfp_context(k, GFP_KERNEL));
+    const outer = memalloc_nofs_save(k);
+    note();
+    const inner = memalloc_noio_save(k);
+    const again = memalloc_noio_save(k);
+    note();
+    memalloc_noio_restore(k, again);
+    note();
+    memalloc_noio_restore(k, inner);
+    note();
+    memalloc_nofs_restore(k, outer);
+    note();
+  });
+  assertEquals(masks, [GFP_NOFS, GFP_NOIO, GFP_NOIO, GFP_NOFS, GFP_KERNEL]);
+});
+
+Deno.test("the events of mm/vmscan.c read as in the kernel", () => {
+  const k = small();
+  runCleanly(k, function* (k) {
+    const s = new shrinker(() => done(10), function* my_scan(_k, _s, sc): MaySleep<number> {
+      yield* done(undefined);
+      return sc.nr_to_scan;
+    });
+    yield* register_shrinker(k, s);
+    yield* shrink_slab(k, GFP_KERNEL, 0);
+    yield* unregister_shrinker(k, s);
+  });
+  const view = {
+    text: (id: number): string => k.log.text(id),
+    symbol: (addr: number): string => kallsyms_lookup(k, addr),
+    comm: String,
+    site: (): string => "",
+  };
+  const lines = ["mm_shrink_slab_start", "mm_shrink_slab_end"].map((name) => {
+    const [record] = eventsOf(k, name);
+    return traceEvent(record.kind)?.print(view, record).replace(/ffff[0-9a-f]{12}/, "SHRINKER");
+  });
+  assertEquals(lines, [
+    "my_scan SHRINKER: nid: 0 objects to shrink 0 gfp_flags GFP_KERNEL cache items 10 delta 20 total_scan 20 priority 0",
+    "my_scan SHRINKER: nid: 0 unused scan count 0 new scan count 0 total_scan 0 last shrinker return val 20",
+  ]);
 });
