@@ -149,7 +149,9 @@ function spinsInCircle(k: Kernel): boolean {
 
 function describeState(k: Kernel, p: task_struct): string {
   const lock = p.on_cpu ? k.cpus[p.cpu].blockedOn : null;
-  if (lock !== null) return `spins on ${lock.name}${lock.holder ? `, held by ${threadName(lock.holder)}` : ""}`;
+  if (lock !== null) {
+    return `spins on ${lock.name}${lock.holder ? `, held by ${threadName(lock.holder)}` : ""}`;
+  }
   if (p.waitingFor !== "") return `waits for ${p.waitingFor}`;
   return p.on_rq ? "runnable" : "sleeps";
 }

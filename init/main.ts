@@ -6,11 +6,19 @@
  * @module
  */
 
-import type { Atomic, Coroutine, MaySleep } from "../kernel/machine/effects.ts";
+import { type Atomic, type Coroutine, type MaySleep, STEP } from "../kernel/machine/effects.ts";
+import { POINT_DELAY, pt } from "../kernel/machine/points.ts";
 import { assert } from "../kernel/machine/assert.ts";
 import type { Schedule } from "../kernel/machine/chooser.ts";
 import type { Config } from "../kernel/config.ts";
-import { boot_cpu_init, cpu_online_mask, cpu_possible_mask, cpumask_of, cpumask_set_cpu } from "../kernel/cpumask.ts";
+import {
+  boot_cpu_init,
+  cpu_online,
+  cpu_online_mask,
+  cpu_possible_mask,
+  cpumask_of,
+  cpumask_set_cpu,
+} from "../kernel/cpumask.ts";
 import { vectors } from "../kernel/entry.ts";
 import { kernel_thread } from "../kernel/fork.ts";
 import { Kernel } from "../kernel/kernel.ts";
@@ -19,7 +27,7 @@ import { local_irq_disable, local_irq_enable, preempt_disable } from "../kernel/
 import { page_fault_oops } from "../kernel/bug.ts";
 import { pr_info, pr_notice } from "../kernel/printk.ts";
 import { cpu_startup_entry } from "../kernel/sched/idle.ts";
-import { current, init_idle, schedule_idle, set_cpus_allowed_ptr } from "../kernel/sched/core.ts";
+import { current, init_idle, sched_init, schedule_idle, set_cpus_allowed_ptr } from "../kernel/sched/core.ts";
 import { smpboot_create_threads, smpboot_unpark_threads } from "../kernel/smpboot.ts";
 import { spawn_ksoftirqd } from "../kernel/softirq.ts";
 import { instantiate } from "../kernel/static.ts";
@@ -105,7 +113,12 @@ function* kernel_init_freeable(k: Kernel): MaySleep<void> {
   yield* do_pre_smp_initcalls(k);
   yield* smp_init(k);
   yield* sched_init_smp(k);
-  yield* do_initcalls(k);
+  yield* do_basic_setup(k);
+}
+
+/** The machine is there, the subsystems follow. @mirrors init/main.c:do_basic_setup */
+function do_basic_setup(k: Kernel): MaySleep<void> {
+  return do_initcalls(k);
 }
 
 /** Early initcalls. @mirrors init/main.c:do_pre_smp_initcalls */
@@ -122,17 +135,18 @@ function* smp_init(k: Kernel): MaySleep<void> {
     const idle = init_idle(k, cpu.id);
     idle.stack.push(start_secondary(k));
     k.powerOn(cpu, idle);
-    cpumask_set_cpu(cpu.id, cpu_online_mask(k));
+    while (!cpu_online(k, cpu.id)) if (pt(k, POINT_DELAY, "cpu_relax")) yield STEP;
     yield* smpboot_unpark_threads(k, cpu.id);
     yield* workqueue_online_cpu(k, cpu.id);
   }
   if (k.config.cpus > 1) pr_info(k, `smp: Brought up 1 node, ${k.config.cpus} CPUs`);
 }
 
-/** A CPU's first code. @mirrors arch/x86/kernel/smpboot.c:start_secondary */
+/** A CPU's first code: RCU hears of it before anybody can see that it is online. @mirrors arch/x86/kernel/smpboot.c:start_secondary */
 function* start_secondary(k: Kernel): Coroutine {
   preempt_disable(k);
   yield* k.rcu.rcu_cpu_starting(k, k.cpu.id);
+  cpumask_set_cpu(k.cpu.id, cpu_online_mask(k));
   tick_setup_sched_timer(k);
   local_irq_enable(k);
   yield* k.rcu.rcutree_online_cpu(k, k.cpu.id);
@@ -151,8 +165,9 @@ function* do_initcalls(k: Kernel): MaySleep<void> {
   yield* kswapd_init(k);
 }
 
-/** Longest boot, in virtual ns. */
+/** Longest boot, in virtual ns and in points. */
 const BOOT_LIMIT_NS = 60e9;
+const BOOT_LIMIT_POINTS = 100_000_000;
 
 function powerOn(k: Kernel): void {
   instantiate(k, staticsFor(k.config));
@@ -168,10 +183,10 @@ function powerOn(k: Kernel): void {
     k.rcu = treeRcu;
     k.kvfree = treeKvfree;
   }
-  const idle = init_idle(k, 0);
+  const idle = sched_init(k);
   idle.stack.push(start_kernel(k));
   k.powerOn(k.cpus[0], idle);
-  const reason = k.run(BOOT_LIMIT_NS);
+  const reason = k.run(BOOT_LIMIT_NS, BOOT_LIMIT_POINTS);
   if (k.lastException !== null) throw k.lastException;
   const said = k.reports.flatMap((r) => r.lines).join("\n");
   assert(boot_done(k) && (reason === "idle" || reason === "limit"), `boot stopped: ${reason}\n${said}`);

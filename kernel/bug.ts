@@ -10,13 +10,7 @@
 
 import { formatAddr } from "./machine/addr.ts";
 import type { Kernel } from "./kernel.ts";
-import {
-  dumpStackLines,
-  KERN_ALERT,
-  KERN_EMERG,
-  KERN_WARNING,
-  report,
-} from "./printk.ts";
+import { dumpStackLines, KERN_ALERT, KERN_EMERG, KERN_WARNING, report } from "./printk.ts";
 import { callTrace } from "./stacktrace.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "./static.ts";
 

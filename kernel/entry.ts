@@ -170,6 +170,8 @@ export function* user_mode(k: Kernel, ns: number): MaySleep<void> {
   k.cpu.inUser = true;
   yield* spend(k, ns, "user");
   k.cpu.inUser = false;
+  // A remote wake-up whose interrupt is still on its way: from here on preemption may come in.
+  if (need_resched(k)) k.kick();
   yield* k.rcu.rcu_user_exit(k);
 }
 

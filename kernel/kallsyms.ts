@@ -8,7 +8,7 @@
  * @module
  */
 
-import { formatAddr, TEXT_START } from "./machine/addr.ts";
+import { formatAddr, NULL, TEXT_START } from "./machine/addr.ts";
 import { assert } from "./machine/assert.ts";
 import type { VirtAddr } from "./machine/brand.ts";
 import type { Kernel } from "./kernel.ts";
@@ -67,6 +67,21 @@ export function isText(k: Kernel, addr: VirtAddr): boolean {
  */
 export function kallsyms_lookup(k: Kernel, addr: number): string {
   return lookup(k, addr)?.name ?? "0x" + formatAddr(addr);
+}
+
+/** Address of the function called `name`, NULL when none has one. @mirrors kernel/kallsyms.c:kallsyms_lookup_name */
+export function kallsyms_lookup_name(k: Kernel, name: string): VirtAddr {
+  const table = symbols(k);
+  const fn = table.functions.find((it) => it.name === name);
+  return fn === undefined ? NULL : table.addresses.get(fn) as VirtAddr;
+}
+
+/** What %pS prints: name, offset and size. @mirrors kernel/kallsyms.c:sprint_symbol */
+export function sprint_symbol(k: Kernel, addr: number): string {
+  const offset = (addr - TEXT_START) % FUNCTION_BYTES;
+  const fn = lookup(k, addr - offset);
+  if (fn === undefined) return "0x" + formatAddr(addr);
+  return `${fn.name}+0x${offset.toString(16)}/0x${FUNCTION_BYTES.toString(16)}`;
 }
 
 function lookup(k: Kernel, addr: number): AnyFunction | undefined {

@@ -121,7 +121,11 @@ function* __smpboot_create_thread(k: Kernel, ht: smp_hotplug_thread, cpu: number
   return 0;
 }
 
-/** Makes the registered threads of a CPU that is about to come up, parked. Returns 0 or -ENOMEM. @mirrors kernel/smpboot.c:smpboot_create_threads */
+/**
+ * Makes the registered threads of a CPU that is about to come up, parked. Returns 0 or -ENOMEM.
+ *
+ * @mirrors kernel/smpboot.c:smpboot_create_threads
+ */
 export function* smpboot_create_threads(k: Kernel, cpu: number): MaySleep<number> {
   for (const ht of hotplug_threads(k)) {
     const ret = yield* __smpboot_create_thread(k, ht, cpu);
@@ -156,7 +160,10 @@ function* smpboot_destroy_threads(k: Kernel, ht: smp_hotplug_thread): MaySleep<v
  *
  * @mirrors kernel/smpboot.c:smpboot_register_percpu_thread
  */
-export function* smpboot_register_percpu_thread(k: Kernel, plug_thread: smp_hotplug_thread): MaySleep<number> {
+export function* smpboot_register_percpu_thread(
+  k: Kernel,
+  plug_thread: smp_hotplug_thread,
+): MaySleep<number> {
   for (const cpu of for_each_online_cpu(k)) {
     const ret = yield* __smpboot_create_thread(k, plug_thread, cpu);
     if (ret !== 0) {
@@ -170,7 +177,10 @@ export function* smpboot_register_percpu_thread(k: Kernel, plug_thread: smp_hotp
 }
 
 /** Stops the thread on every CPU. @mirrors kernel/smpboot.c:smpboot_unregister_percpu_thread */
-export function* smpboot_unregister_percpu_thread(k: Kernel, plug_thread: smp_hotplug_thread): MaySleep<void> {
+export function* smpboot_unregister_percpu_thread(
+  k: Kernel,
+  plug_thread: smp_hotplug_thread,
+): MaySleep<void> {
   hotplug_threads(k).splice(hotplug_threads(k).indexOf(plug_thread), 1);
   yield* smpboot_destroy_threads(k, plug_thread);
 }

@@ -200,11 +200,10 @@ function* handleSoftirq(k: Kernel, vec: number): Atomic<void> {
   yield* action(k);
   trace_softirq_exit(k, vec);
   if (prev_count === preempt_count(k)) return;
-  const [entered, exited] = [prev_count, preempt_count(k)].map((n) => n.toString(16).padStart(8, "0"));
-  pr_err(
-    k,
-    `huh, entered softirq ${vec} ${SOFTIRQ_NAMES[vec]} ${action.name} with preempt_count ${entered}, exited with ${exited}?`,
-  );
+  const hex = (n: number): string => n.toString(16).padStart(8, "0");
+  const who = `${vec} ${SOFTIRQ_NAMES[vec]} ${action.name}`;
+  const counts = `preempt_count ${hex(prev_count)}, exited with ${hex(preempt_count(k))}?`;
+  pr_err(k, `huh, entered softirq ${who} with ${counts}`);
   k.cpu.preempt_count = prev_count;
 }
 

@@ -351,13 +351,19 @@ export class Machine {
 
   private runCpu(cpu: Cpu): void {
     this.cpu = cpu;
-    if (cpu.halted || cpu.blockedOn !== null) cpu.clock = Math.max(cpu.clock, cpu.readyAt());
+    if (cpu.halted) cpu.clock = Math.max(cpu.clock, cpu.readyAt());
     cpu.halted = false;
     for (;;) {
       this.collect(cpu);
-      const entered = this.enterContexts(cpu);
-      const lock = cpu.blockedOn;
-      if (lock !== null && lock.owner !== cpu && !entered) return;
+      if (!this.enterContexts(cpu) && cpu.blockedOn !== null) {
+        // Not before the lock was released, however long an interrupt has kept this CPU from noticing.
+        const ready = cpu.readyAt();
+        if (ready >= this.windowEnd) return;
+        if (ready > cpu.clock) {
+          cpu.clock = ready;
+          continue;
+        }
+      }
       this.refill();
       const stack = cpu.current.stack;
       let result: IteratorResult<unknown, unknown>;

@@ -123,7 +123,11 @@ export function need_resched(k: Kernel): boolean {
   return k.cpu.need_resched;
 }
 
-/** Marks `p` if it runs; on another CPU that is noticed only when something else makes it look. @mirrors include/linux/sched.h:set_tsk_need_resched */
+/**
+ * Marks `p` if it runs; on another CPU that is noticed only when something else makes it look.
+ *
+ * @mirrors include/linux/sched.h:set_tsk_need_resched
+ */
 export function set_tsk_need_resched(k: Kernel, p: task_struct): void {
   if (task_rq(k, p).curr !== p) return;
   k.cpus[p.cpu].need_resched = true;
@@ -139,6 +143,11 @@ export function clear_tsk_need_resched(k: Kernel, p: task_struct): void {
 export function set_preempt_need_resched(k: Kernel): void {
   k.cpu.need_resched = true;
   k.kick();
+}
+
+/** @mirrors include/asm-generic/preempt.h:clear_preempt_need_resched */
+export function clear_preempt_need_resched(k: Kernel): void {
+  k.cpu.need_resched = false;
 }
 
 /** @mirrors kernel/sched/core.c:enqueue_task */
@@ -385,7 +394,12 @@ function finish_task_switch(k: Kernel): Atomic<void> {
   const count = preempt_count(k);
   if (count !== 1) {
     const { comm, pid } = current(k);
-    WARN_ONCE(k, true, `corrupted preempt_count: ${comm}/${pid}/0x${count.toString(16)}`, "finish_task_switch");
+    WARN_ONCE(
+      k,
+      true,
+      `corrupted preempt_count: ${comm}/${pid}/0x${count.toString(16)}`,
+      "finish_task_switch",
+    );
     k.cpu.preempt_count = 1;
   }
   const rq = this_rq(k);
@@ -456,7 +470,7 @@ function* __schedule(k: Kernel, preempt: boolean): MaySleep<void> {
   const voluntary = !preempt && prev.state !== TASK_RUNNING;
   if (voluntary) deactivate_task(k, rq, prev, DEQUEUE_SLEEP);
   const next = pick_next_task(k, rq, prev);
-  k.cpu.need_resched = false;
+  clear_preempt_need_resched(k);
   if (prev === next) {
     local_irq_enable(k);
     return;
@@ -694,6 +708,11 @@ export function init_idle(k: Kernel, cpu: number): task_struct {
   return idle;
 }
 
+/** Makes the code that runs the idle task of the boot CPU. Returns it. @mirrors kernel/sched/core.c:sched_init */
+export function sched_init(k: Kernel): task_struct {
+  return init_idle(k, k.cpu.id);
+}
+
 /** How deep in rcu_read_lock() the current task is, where that is counted. @mirrors include/linux/rcupdate.h:rcu_preempt_depth */
 function rcu_preempt_depth(k: Kernel): number {
   return k.config.preempt === "full" ? current(k).rcu_read_lock_nesting : 0;
@@ -732,7 +751,9 @@ export function __might_sleep(k: Kernel): void {
  */
 export function ___might_sleep(k: Kernel): void {
   const { cpu } = k;
-  if (cpu.preempt_count === 0 && cpu.irqsOn && rcu_preempt_depth(k) === 0 && !is_idle_task(current(k))) return;
+  if (cpu.preempt_count === 0 && cpu.irqsOn && rcu_preempt_depth(k) === 0 && !is_idle_task(current(k))) {
+    return;
+  }
   if (!k.config.debug || !runtimeStarted(k)) return;
   const last = prev_jiffy(k);
   if (last !== null && time_before(jiffies(k), last + HZ(k))) return;

@@ -26,7 +26,7 @@ const wanted = DEFINE_PER_CPU<number>("test_wanted", () => 0);
 
 /** Threads that note what they do and where. */
 function description(log: string[]): smp_hotplug_thread {
-  const note = (what: string) =>
+  const note = (what: string): (k: Kernel, cpu: number) => MaySleep<void> =>
     function* (k: Kernel, cpu: number): MaySleep<void> {
       assertEquals(k.cpu.id, cpu);
       log.push(`${what} ${cpu}`);

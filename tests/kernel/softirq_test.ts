@@ -18,7 +18,6 @@ import {
   local_irq_disable,
   local_irq_enable,
   preempt_disable,
-  preempt_enable,
 } from "../../kernel/preempt.ts";
 import { cond_resched, current, wake_up_process } from "../../kernel/sched/core.ts";
 import { PF_MEMALLOC } from "../../kernel/sched/sched.ts";

@@ -119,6 +119,71 @@ Deno.test("Machine.run() lets a halted CPU's clock jump to its timer", () => {
   assertEquals(log.at(-1), "irq0@5000000");
 });
 
+Deno.test("a CPU that halts with interrupts off stays halted, whatever is pending or due", () => {
+  const m = new Machine(1 << 20, 2, PLAIN);
+  let passed = 0;
+  function* dead(): Coroutine {
+    for (;;) {
+      passed++;
+      yield HALT;
+    }
+  }
+  m.powerOn(m.cpus[0], { pid: 0, comm: "dead", stack: [dead()] });
+  m.cpus[0].pending = VECTOR_DEVICE;
+  m.cpus[0].timerAt = 100;
+  assertEquals(m.run(Infinity), "idle");
+  assertEquals(passed, 1);
+  assertEquals(m.run(1e9), "idle");
+  assertEquals(passed, 1);
+});
+
+Deno.test("Machine.run() without a limit ends when nothing can run, also when one CPU is alone all the time", () => {
+  const { m, log } = machine(1, 3_000_000, PLAIN);
+  log.push = () => 0;
+  assertEquals(m.run(Infinity), "idle");
+  assertEquals([m.points, m.cpus[0].clock], [3_000_000, 3_000_000 * POINT_NS]);
+});
+
+Deno.test("a waiting CPU that is granted its lock in an interrupt goes on at the time of the release", () => {
+  const m = new Machine(1 << 20, 1, PLAIN);
+  const cpu = m.cpus[0];
+  const lock = { name: "lock", owner: null as typeof cpu | null, releasedAt: 0 };
+  const log: number[] = [];
+  m.vectors = {
+    *interrupt(): Coroutine {
+      const spinning = cpu.blockedOn;
+      cpu.pending = 0;
+      cpu.irqsOn = false;
+      cpu.blockedOn = null;
+      lock.owner = cpu;
+      lock.releasedAt = 5000; // by a CPU that is ahead
+      cpu.blockedOn = spinning;
+      cpu.irqsOn = true;
+    },
+    preempt: () => {
+      throw new Error("no preemption here");
+    },
+    wantsPreempt: () => false,
+    fault: (_cpu, error) => {
+      throw error;
+    },
+  };
+  function* waiter(): Coroutine {
+    cpu.irqsOn = true;
+    while (lock.owner !== cpu) {
+      cpu.blockedOn = lock;
+      yield STEP;
+    }
+    cpu.blockedOn = null;
+    log.push(m.now());
+    for (;;) yield HALT;
+  }
+  m.powerOn(cpu, { pid: 0, comm: "waiter", stack: [waiter()] });
+  cpu.timerAt = 300;
+  assertEquals(m.run(Infinity), "idle");
+  assertEquals(log, [5000]);
+});
+
 Deno.test("a seed gives one run; different seeds give different runs", () => {
   function hash(seed: number): string {
     const { m } = machine(2, 3000, { policy: POLICY_FINE, seed, deviations: null });

@@ -220,7 +220,7 @@ Deno.test("no wake-up is slept through: CPUs that wake each other from idle [cpu
 Deno.test("the idle loop tells RCU of each idle period, and halts only in between [cpus=2 seeds]", () => {
   eachMachine((k, { name }) => {
     const depth = [1, 1]; // both CPUs idle when it starts
-    const hook = (by: number) =>
+    const hook = (by: number): (k: Kernel) => Atomic<void> =>
       function* (k: Kernel): Atomic<void> {
         depth[k.cpu.id] += by;
         assert(depth[k.cpu.id] === 0 || depth[k.cpu.id] === 1, name);
