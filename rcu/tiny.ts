@@ -366,12 +366,22 @@ function mayQueue(k: Kernel, ptr: VirtAddr, head: VirtAddr | null): boolean {
  */
 export function kvfree_call_rcu(k: Kernel, head: VirtAddr, func: number): Atomic<void>;
 export function kvfree_call_rcu(k: Kernel, head: null, func: VirtAddr): MaySleep<void>;
-export function* kvfree_call_rcu(k: Kernel, head: VirtAddr | null, func: number): MaySleep<void> {
+export function kvfree_call_rcu(k: Kernel, head: VirtAddr | null, func: number): MaySleep<void> {
   if (head === null) might_sleep(k);
   const ptr = (head === null ? func : head - func) as VirtAddr;
-  if (!mayQueue(k, ptr, head)) return;
+  if (!mayQueue(k, ptr, head)) return doneVoid();
   trace_kvfree_rcu(k, ptr, head === null);
+  const bnode = kvhead(k);
+  const nr = bnode === NULL ? KVFREE_BULK_MAX_ENTR : nr_records.get(k, bnode);
+  if (nr === KVFREE_BULK_MAX_ENTR || (rcu_init_done(k) && !monitor_todo(k))) return queue(k, head, func, ptr);
+  // The usual case, in a plain call: there is room and the timer is armed. No point stands in it.
+  k.ram.storePtr(recordAddr(bnode, nr), ptr);
+  nr_records.set(k, bnode, nr + 1);
+  return doneVoid();
+}
 
+/** The general case of kvfree_call_rcu(), from interrupts off on. */
+function* queue(k: Kernel, head: VirtAddr | null, func: number, ptr: VirtAddr): MaySleep<void> {
   const flags = local_irq_save(k);
   const success = yield* kvfree_call_rcu_add_ptr_to_bulk(k, ptr);
   if (success && rcu_init_done(k) && !monitor_todo(k)) yield* armMonitor(k);
