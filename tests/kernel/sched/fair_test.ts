@@ -285,3 +285,55 @@ Deno.test("vruntime is relative between CPUs: a task that moves is neither starv
     yield* crowd.wait(k);
   });
 });
+
+Deno.test("runqueue clocks never go back, whichever CPU looks at them [cpus=4 preempt seeds]", () => {
+  eachMachine((k, { name }) => {
+    const last = k.cpus.map(() => 0);
+    const { emit } = k;
+    k.emit = function (...args: Parameters<Kernel["emit"]>): void {
+      emit.apply(k, args);
+      for (const cpu of k.cpus) {
+        const { clock } = cpu_rq(k, cpu.id);
+        assert(clock >= last[cpu.id], `CPU ${cpu.id}: ${last[cpu.id]} then ${clock} ${name}`);
+        last[cpu.id] = clock;
+      }
+    };
+    runOn0(k, function* (k) {
+      const crowd = new Crowd();
+      for (let i = 0; i < 8; i++) {
+        yield* crowd.start(k, `t${i}`, function* (k) {
+          for (let n = 0; n < 20; n++) yield* n % 3 === i % 3 ? msleep(k, 1) : user_mode(k, 700_000);
+        });
+      }
+      yield* crowd.wait(k);
+    }, name);
+    delete (k as { emit?: unknown }).emit;
+    assert(last.every((clock) => clock > 0));
+  }, [4]);
+});
+
+Deno.test("all run time of a CPU is booked on somebody, once, also when others wake its tasks [cpus=2 preempt seeds]", () => {
+  eachMachine((k, { name }) => {
+    runOn0(k, function* (k) {
+      const crowd = new Crowd();
+      const start = k.now();
+      const tasks: task_struct[] = [];
+      let born = 0; // what they had run before, where they were made
+      for (let i = 0; i < 3; i++) {
+        const p = yield* crowd.make(k, `t${i}`, busy(60e6, "kernel"), { cpu: 1 });
+        born += runtimeOf(p);
+        tasks.push(p);
+        wake_up_process(k, p);
+      }
+      for (let n = 0; n < 100; n++) {
+        yield* udelay(k, 300);
+        for (const p of tasks) wake_up_process(k, p); // for nothing
+      }
+      yield* crowd.wait(k);
+      const booked = tasks.reduce((sum, p) => sum + runtimeOf(p), 0) - born;
+      // CPU 1 may be ahead of this one.
+      const real = Math.max(k.now(), k.cpus[1].clock) - start;
+      assert(booked <= real && booked > 0.9 * 60e6, `${booked} of ${real} ${name}`);
+    }, name);
+  }, [2]);
+});

@@ -17,6 +17,7 @@ import {
   current,
   might_sleep,
   set_current_state,
+  wake_up_process,
 } from "../../../kernel/sched/core.ts";
 import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../../../kernel/sched/sched.ts";
 import { local_bh_disable, local_bh_enable } from "../../../kernel/softirq.ts";
@@ -135,4 +136,22 @@ Deno.test("wait_for_completion() under a spinlock is reported even when it need 
     spin_unlock(k, lock);
   });
   assertMatch(lines[0], new RegExp(`^${INVALID}`));
+});
+
+Deno.test("cond_resched() with interrupts off is reported, and gives way all the same [preempt=none]", () => {
+  const log: string[] = [];
+  const lines = reported(booted({ preempt: "none" }), 1, function* caller(k) {
+    const crowd = new Crowd();
+    const high = yield* crowd.make(k, "high", function* () {
+      log.push("high");
+    }, { cpu: 0, fifo: 1 });
+    local_irq_disable(k);
+    wake_up_process(k, high);
+    assertEquals(yield* cond_resched(k), true);
+    log.push("back");
+    // The scheduler has enabled them, as in Linux.
+    assertEquals(k.cpu.irqsOn, true);
+    yield* crowd.wait(k);
+  });
+  assertEquals([lines[0], log], [`${INVALID}caller`, ["high", "back"]]);
 });
