@@ -6,15 +6,25 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Policy, POLICY_FINE, POLICY_TIME } from "../../kernel/machine/chooser.ts";
 import type { Atomic, MaySleep } from "../../kernel/machine/effects.ts";
+import { WRITE_ONCE } from "../../kernel/compiler.ts";
 import { cpumask_of } from "../../kernel/cpumask.ts";
-import { udelay, user_mode } from "../../kernel/entry.ts";
+import { ndelay, udelay, user_mode } from "../../kernel/entry.ts";
 import { GFP_KERNEL } from "../../kernel/gfp.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { mutex, mutex_lock, mutex_unlock } from "../../kernel/locking/mutex.ts";
 import { raw_spinlock_t, spin_lock_irqsave, spin_unlock_irqrestore } from "../../kernel/locking/spinlock.ts";
 import { spin_lock_bh, spin_unlock_bh } from "../../kernel/locking/spinlock_bh.ts";
 import { complete, completion, wait_for_completion } from "../../kernel/sched/completion.ts";
-import { cond_resched, current, sched_yield, set_cpus_allowed_ptr } from "../../kernel/sched/core.ts";
+import {
+  cond_resched,
+  current,
+  sched_yield,
+  schedule,
+  set_cpus_allowed_ptr,
+  set_current_state,
+  wake_up_process,
+} from "../../kernel/sched/core.ts";
+import { TASK_UNINTERRUPTIBLE } from "../../kernel/sched/sched.ts";
 import { smp_call_function_single } from "../../kernel/smp.ts";
 import { open_softirq, raise_softirq } from "../../kernel/softirq.ts";
 import { msleep } from "../../kernel/time/timer.ts";
@@ -156,6 +166,48 @@ function finish(run: Run, step: () => void): void {
     assert(i < 5_000_000);
   }
 }
+
+Deno.test("short stays in user mode under remote wake-ups: chunks change nothing [cpus=2 preempt=full seeds]", () => {
+  const busy: Scenario = {
+    ...scenario,
+    *main(k): MaySleep<void> {
+      const crowd = new Crowd();
+      const o = { x: 0 };
+      const high = yield* crowd.start(k, "high", function* (k) {
+        for (let i = 0; i < 60; i++) {
+          set_current_state(k, TASK_UNINTERRUPTIBLE);
+          yield* schedule(k);
+        }
+      }, { cpu: 1, fifo: 1 });
+      let over = false;
+      yield* crowd.start(k, "user", function* (k) {
+        while (!over) {
+          yield* user_mode(k, 100);
+          for (let i = 0; i < 3; i++) yield* WRITE_ONCE(k, o, "x", i);
+        }
+      }, { cpu: 1 });
+      yield* set_cpus_allowed_ptr(k, current(k), cpumask_of(k, 0));
+      while (high.exit_state === 0) {
+        wake_up_process(k, high);
+        yield* ndelay(k, 777);
+      }
+      over = true;
+      yield* crowd.wait(k);
+    },
+  };
+  for (const policy of [POLICY_TIME, POLICY_FINE]) {
+    for (let seed = 1; seed <= 5; seed++) {
+      const hashes = [Infinity, 1].map((points) => {
+        const k = booted({ cpus: 2, preempt: "full", policy, seed });
+        const run = new Run(k, busy, {});
+        finish(run, () => run.advance(points));
+        assertEquals([run.verdict().ending, reportsOf(k)], ["completed", ""]);
+        return [k.hash.text(), k.seq, k.points];
+      });
+      assertEquals(hashes[1], hashes[0], `policy=${policy.name} seed=${seed}`);
+    }
+  }
+});
 
 Deno.test("how far a call of run() may go changes nothing: odd limits of time [cpus preempt policies]", () => {
   for (const cpus of [1, 2, 4]) {

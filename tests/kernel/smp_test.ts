@@ -89,6 +89,7 @@ Deno.test("a second call without wait waits until the first has begun: a CPU has
   });
   assertEquals(log.filter((l) => l.startsWith("sent") || l === "on"), ["sent 1", "on", "sent 2"]);
   assertEquals(log.filter((l) => l.startsWith("ran")).sort(), ["ran 1", "ran 2"]);
+  assert(log.indexOf("sent 2") < log.indexOf("ran 1"), "begun is enough, ended it need not be");
 });
 
 Deno.test("a target with interrupts off delays the call until it enables them [cpus=2 preempt seeds]", () => {

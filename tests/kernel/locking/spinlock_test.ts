@@ -35,6 +35,7 @@ import {
   preempt_enable,
 } from "../../../kernel/preempt.ts";
 import { cond_resched, current, wake_up_process } from "../../../kernel/sched/core.ts";
+import type { task_struct } from "../../../kernel/sched/sched.ts";
 import { open_softirq, raise_softirq } from "../../../kernel/softirq.ts";
 import { msleep } from "../../../kernel/time/timer.ts";
 import { runToEnd } from "../../../mod.ts";
@@ -87,43 +88,35 @@ Deno.test("spin_lock() lets one task in at a time, whatever the form of the lock
   });
 });
 
-Deno.test("a contended lock is handed over in order of arrival [cpus=4 seeds]", () => {
+Deno.test("a contended lock is handed over in order of arrival [cpus=4 preempt seeds]", () => {
   eachMachine((k, { name }) => {
     const lock = new raw_spinlock_t("lock");
-    const arrived: number[] = [];
     const got: number[] = [];
-    runOn0(
-      k,
-      function* (k) {
-        const crowd = new Crowd();
-        yield* spin_lock(k, lock);
-        for (const cpu of [2, 1, 3]) {
-          // Thread creation sleeps, so the threads are made by one that holds nothing.
-          yield* made(k, crowd, cpu);
-        }
-        spin_unlock(k, lock);
-        yield* crowd.wait(k);
-      },
-      name,
-      undefined,
-    );
-    assertEquals(got, arrived, name);
-
-    function* made(k: Kernel, crowd: Crowd, cpu: number): MaySleep<void> {
-      spin_unlock(k, lock);
-      const waiter = yield* crowd.make(k, `w${cpu}`, function* (k) {
-        yield* udelay(k, 5);
-        arrived.push(cpu);
-        yield* spin_lock(k, lock);
-        got.push(cpu);
-        yield* udelay(k, 1);
-        spin_unlock(k, lock);
-      }, { cpu });
+    runOn0(k, function* (k) {
+      const crowd = new Crowd();
+      const waiters = new Map<number, task_struct>();
+      for (const cpu of [1, 2, 3]) {
+        waiters.set(
+          cpu,
+          yield* crowd.make(k, `w${cpu}`, function* (k) {
+            yield* spin_lock(k, lock);
+            got.push(cpu);
+            yield* udelay(k, 1);
+            spin_unlock(k, lock);
+          }, { cpu }),
+        );
+      }
       yield* spin_lock(k, lock);
-      wake_up_process(k, waiter);
-      while (lock.waiters.every((w) => w.id !== cpu)) yield* udelay(k, 1);
-      assert(raw_spin_is_contended(lock));
-    }
+      for (const cpu of [2, 1, 3]) {
+        wake_up_process(k, waiters.get(cpu) as task_struct);
+        while (lock.waiters.every((w) => w.id !== cpu)) yield* udelay(k, 1);
+        assert(raw_spin_is_contended(lock));
+      }
+      assertEquals(got, [], name);
+      spin_unlock(k, lock);
+      yield* crowd.wait(k);
+    }, name);
+    assertEquals(got, [2, 1, 3], name);
   }, [4]);
 });
 

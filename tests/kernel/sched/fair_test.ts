@@ -18,6 +18,8 @@ import {
   wake_up_process,
 } from "../../../kernel/sched/core.ts";
 import {
+  check_preempt_tick,
+  check_preempt_wakeup,
   enqueue_task_fair,
   fair_sched_class,
   get_update_sysctl_factor,
@@ -25,10 +27,12 @@ import {
   put_prev_task_fair,
   sched_slice,
   select_task_rq_fair,
+  yield_task_fair,
 } from "../../../kernel/sched/fair.ts";
 import {
   cpu_rq,
   overloaded,
+  type rq,
   sched_entity,
   SCHED_FIFO,
   task_struct,
@@ -132,6 +136,65 @@ Deno.test("pick_next_task_fair() takes the smallest vruntime, the one that queue
   }
   assertEquals(order, ["t4", "t1", "t3", "t2", "t0"]);
   assertEquals([rq.nr_running, rq.cfs.nr_running, rq.cfs.load_weight], [0, 0, 0]);
+});
+
+interface FairQueue {
+  readonly rq: rq;
+  readonly tasks: task_struct[];
+}
+
+/** A runqueue whose current task runs in the fair class, with others waiting; vruntimes in ms. */
+function fairQueue(k: Kernel, curr: number, waiting: readonly number[]): FairQueue {
+  const rq = cpu_rq(k, 0);
+  const running = fairTask(k, "curr", curr * 1e6);
+  enqueue_task_fair(k, rq, running, 0);
+  rq.curr = running;
+  pick_next_task_fair(k, rq);
+  const tasks = waiting.map((v, i) => fairTask(k, `t${i}`, v * 1e6 - rq.cfs.min_vruntime));
+  for (const p of tasks) enqueue_task_fair(k, rq, p, 0);
+  k.cpu.need_resched = false;
+  return { rq, tasks };
+}
+
+Deno.test("check_preempt_tick() ends a used-up slice, and a task that is a slice ahead after the minimal granularity", () => {
+  // Two tasks share 6 ms: the slice is 3 ms. Rows: ran, ahead of the other by, resched.
+  const rows: readonly [number, number, boolean][] = [
+    [3.1, 0, true],
+    [3.1, -5, true],
+    [3, 0, false],
+    [0.7, 9, false],
+    [0.8, 3.1, true],
+    [0.8, 2.9, false],
+  ];
+  for (const [ran, ahead, want] of rows) {
+    const k = bareKernel({}, []);
+    const { rq } = fairQueue(k, 20, [20 - ahead]);
+    rq.curr.se.sum_exec_runtime = rq.curr.se.prev_sum_exec_runtime + ran * 1e6;
+    check_preempt_tick(k, rq, rq.curr);
+    assertEquals(k.cpu.need_resched, want, `ran ${ran}, ahead ${ahead}`);
+  }
+});
+
+Deno.test("the task that preempted runs next, though another is a little further left; not if it is far further", () => {
+  for (const [other, want] of [[9.2, "t0"], [8.4, "t1"]] as const) {
+    const k = bareKernel({}, []);
+    const { rq, tasks } = fairQueue(k, 11, [9.5, other]);
+    check_preempt_wakeup(k, rq, tasks[0]);
+    assert(k.cpu.need_resched);
+    put_prev_task_fair(k, rq, rq.curr);
+    assertEquals(pick_next_task_fair(k, rq)?.comm, want);
+    assertEquals(rq.cfs.next, want === "t0" ? null : tasks[0]);
+  }
+});
+
+Deno.test("yield_task_fair() lets the next one run, though it is behind by up to a granularity; alone it does nothing", () => {
+  for (const [waiting, want] of [[[10.9], "t0"], [[11.1], "curr"], [[], "curr"]] as const) {
+    const k = bareKernel({}, []);
+    const { rq } = fairQueue(k, 10, waiting);
+    yield_task_fair(k, rq);
+    put_prev_task_fair(k, rq, rq.curr);
+    assertEquals(pick_next_task_fair(k, rq)?.comm, want);
+  }
 });
 
 Deno.test("a task that slept long wakes up half a latency behind; a short sleep gives nothing [cpus=1,4]", () => {

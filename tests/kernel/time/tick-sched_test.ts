@@ -2,7 +2,8 @@
 /** Tests of kernel/time/tick-sched.ts: the tick, stopping it, and who counts jiffies. */
 import { assert, assertEquals } from "@std/assert";
 import type { Atomic } from "../../../kernel/machine/effects.ts";
-import { udelay, user_mode } from "../../../kernel/entry.ts";
+import { VECTOR_DEVICE } from "../../../kernel/machine/cpu.ts";
+import { deviceHandler, udelay, user_mode } from "../../../kernel/entry.ts";
 import type { Kernel } from "../../../kernel/kernel.ts";
 import { local_irq_disable, local_irq_enable } from "../../../kernel/preempt.ts";
 import { current, wake_up_process } from "../../../kernel/sched/core.ts";
@@ -158,6 +159,21 @@ Deno.test("ticks are booked on the task they hit; the idle task has none [preemp
     const { idle } = cpu_rq(k, 0);
     assertEquals([idle.stime, idle.utime], [0, 0]);
   }
+});
+
+Deno.test("the handler of an interrupt that ends a long idle period sees the right jiffies [cpus=2]", () => {
+  const k = booted({ cpus: 2 });
+  let seen: number[] = [];
+  deviceHandler.set(k, function* (k): Atomic<void> {
+    seen = [jiffies(k), jiffiesAt(k, k.now())];
+  });
+  const start = k.now();
+  // Nobody runs and nobody counts; a device interrupts CPU 1 in ten seconds.
+  k.cpus[1].ipis |= VECTOR_DEVICE;
+  k.cpus[1].ipiAt = start + 10e9;
+  assertEquals(k.run(start + 20e9), "idle");
+  assert(seen[0] >= jiffiesAt(k, start) + 2500);
+  assertEquals(seen[0], seen[1]);
 });
 
 Deno.test("while RCU needs the CPU its tick goes on; afterwards it stops", () => {
