@@ -30,14 +30,23 @@ function rcuCaller(): StackFrame | undefined {
   );
 }
 
+/** Sites that are looked at in one go: a run without end must reach its limit all the same. */
+const MOST_CAPTURES = 100_000;
+
 /** The call sites of one machine. */
 export class SiteTable {
   private readonly frames: StackFrame[] = [{ name: "", file: "", line: 0 }];
   private readonly numbers = new Map<string, number>();
 
-  /** Captures the sites of `k` from now on. */
+  private captures = 0;
+  private lastSeq = 0;
+
+  /** Captures the sites of `k` from now on, the first MOST_CAPTURES of them. */
   watch(k: Kernel): void {
     k.captureSite = (kind) => {
+      if (k.seq < this.lastSeq) this.captures = 0; // the machine went back
+      this.lastSeq = k.seq;
+      if (this.captures > MOST_CAPTURES) return 0;
       if (kind === KVFREE_RCU_EVENT || kind === CALL_RCU_EVENT) return this.numberOf(rcuCaller());
       return kind === 0 || WITH_SITE.has(kind >>> 8) ? this.numberOf(allocationCaller()) : 0;
     };
@@ -67,6 +76,7 @@ export class SiteTable {
   }
 
   private numberOf(frame: StackFrame | undefined): number {
+    this.captures++;
     if (frame === undefined) return 0;
     const { name, file, line } = frame;
     const key = `${name} ${file} ${line}`;
