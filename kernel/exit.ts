@@ -17,7 +17,7 @@ import { in_atomic, in_interrupt, preempt_count, preempt_disable } from "./preem
 import { KERN_ALERT, KERN_ERR, KERN_INFO, printk, report } from "./printk.ts";
 import { complete, type completion } from "./sched/completion.ts";
 import { current, do_task_dead, schedule, set_current_state } from "./sched/core.ts";
-import { EXIT_DEAD, is_idle_task, PF_EXITING, TASK_UNINTERRUPTIBLE } from "./sched/sched.ts";
+import { EXIT_DEAD, EXIT_ZOMBIE, is_idle_task, PF_EXITING, TASK_UNINTERRUPTIBLE } from "./sched/sched.ts";
 import { trace_sched_process_exit } from "./trace/events/sched.ts";
 
 /**
@@ -27,6 +27,7 @@ import { trace_sched_process_exit } from "./trace/events/sched.ts";
  * is noted.
  *
  * @mirrors kernel/exit.c:do_exit
+ * @simplified a task that faults even while it is left alone after a fault in its exit panics the machine
  */
 export function* do_exit(k: Kernel, code: number): MaySleep<never> {
   const tsk = current(k);
@@ -37,7 +38,9 @@ export function* do_exit(k: Kernel, code: number): MaySleep<never> {
     k.cpu.preempt_count = 0;
   }
   if ((tsk.flags & PF_EXITING) !== 0) {
+    if (tsk.exit_state === EXIT_ZOMBIE) panic(k, "Recursive fault that cannot be fixed");
     printk(k, KERN_ALERT, "Fixing recursive fault but reboot is needed!");
+    tsk.exit_state = EXIT_ZOMBIE;
     set_current_state(k, TASK_UNINTERRUPTIBLE);
     yield* schedule(k);
   }

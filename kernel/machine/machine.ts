@@ -58,6 +58,11 @@ export interface Vectors {
 /** Points granted at once when nothing is due: a finite number, so that clocks stay exact. */
 const MAX_BUDGET = 1_000_000;
 
+/** Yields in a row that may take no time. */
+const MAX_TURNS = 100_000;
+/** Windows that may begin at the same time: CPUs of lower number that become ready in the last one's own past. */
+const MAX_STANDING = 10_000;
+
 /** preempt_count field masks, as in include/linux/preempt.h. */
 const PREEMPT_MASK = 0xff;
 const SOFTIRQ_MASK = 0xff00;
@@ -97,6 +102,9 @@ export class Machine {
   private pointLimit = Infinity;
   private breakAt = Infinity;
   private stopReason: StopReason | null = null;
+  /** When the last window's first CPU was ready, and for how many windows that has not changed. */
+  private lastFirst = -1;
+  private standing = 0;
   /** Captures the caller of a recorded event of `kind`: for humans, slow, never part of hash, digest or intern table. */
   captureSite: ((kind: number) => number) | null = null;
   /** Name of the function behind a number that `captureSite` gave. */
@@ -124,7 +132,8 @@ export class Machine {
       this.seq =
         0;
     this.untilStall = Infinity;
-    this.windowEnd = this.scan = 0;
+    this.windowEnd = this.scan = this.standing = 0;
+    this.lastFirst = -1;
     this.stopReason = null;
   }
 
@@ -345,6 +354,10 @@ export class Machine {
     const q = this.chooser.policy.windowNs;
     const end = (Math.floor(first / q) + 1) * q;
     const alone = Math.min(Math.floor(second / q), Math.floor(this.timeLimit / q)) * q;
+    // The same window again and again, and nobody gets on: a hang of the host, were it not found here.
+    this.standing = first === this.lastFirst ? this.standing + 1 : 0;
+    this.lastFirst = first;
+    assert(this.standing < MAX_STANDING, "the machine runs and gets nowhere");
     this.windowEnd = Math.max(end, alone);
     return null;
   }
@@ -353,7 +366,8 @@ export class Machine {
     this.cpu = cpu;
     if (cpu.halted) cpu.clock = Math.max(cpu.clock, cpu.readyAt());
     cpu.halted = false;
-    for (;;) {
+    let turns = 0;
+    for (let before = cpu.clock;; before = cpu.clock) {
       this.collect(cpu);
       if (!this.enterContexts(cpu) && cpu.blockedOn !== null) {
         // Not before the lock was released, however long an interrupt has kept this CPU from noticing.
@@ -371,14 +385,13 @@ export class Machine {
         result = stack[stack.length - 1].next();
       } catch (error) {
         this.sync();
-        if (error instanceof EmulatorFault) throw error;
-        const handler = this.vectors.fault(cpu, error);
-        stack.length = 0;
-        stack.push(handler);
+        this.contain(cpu, error);
         continue;
       }
       this.sync();
-      if (result.done === true) {
+      turns = cpu.clock === before ? turns + 1 : 0;
+      if (turns > MAX_TURNS) this.contain(cpu, new RangeError("it yields for ever without passing a point"));
+      else if (result.done === true) {
         stack.pop();
         assert(stack.length > 0, `thread ${cpu.current.comm} returned`);
       } else if (result.value === HALT) {
@@ -388,6 +401,15 @@ export class Machine {
       }
       if (this.stopReason !== null || cpu.clock >= this.windowEnd) return;
     }
+  }
+
+  /** The current context threw: the kernel says what the thread does instead. */
+  private contain(cpu: Cpu, error: unknown): void {
+    if (error instanceof EmulatorFault) throw error;
+    const { stack } = cpu.current;
+    const handler = this.vectors.fault(cpu, error);
+    stack.length = 0;
+    stack.push(handler);
   }
 
   /** Puts a due interrupt or preemption on top of the current thread. Returns whether it did. */

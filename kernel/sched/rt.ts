@@ -26,6 +26,16 @@ import {
   type task_struct,
 } from "./sched.ts";
 
+/** Books the run time of the current task. @mirrors kernel/sched/rt.c:update_curr_rt */
+export function update_curr_rt(rq: rq): void {
+  const { curr } = rq;
+  if (curr.sched_class !== rt_sched_class) return;
+  const delta = rq.clock - curr.se.exec_start;
+  if (delta <= 0) return;
+  curr.se.sum_exec_runtime += delta;
+  curr.se.exec_start = rq.clock;
+}
+
 function enqueue_rt_entity(rq: rq, p: task_struct, head: boolean): void {
   const { queue } = rq.rt;
   const at = queue.findIndex((q) => q.prio > p.prio || (head && q.prio === p.prio));
@@ -40,6 +50,7 @@ export function enqueue_task_rt(k: Kernel, rq: rq, p: task_struct, flags: number
 
 /** @mirrors kernel/sched/rt.c:dequeue_task_rt */
 export function dequeue_task_rt(k: Kernel, rq: rq, p: task_struct, _flags: number): void {
+  update_curr_rt(rq);
   rq.rt.queue.splice(rq.rt.queue.indexOf(p), 1);
   sub_nr_running(k, rq);
 }
@@ -82,8 +93,26 @@ export function check_preempt_curr_rt(k: Kernel, rq: rq, p: task_struct): void {
 }
 
 /** The first of the highest priority; it stays on the queue while it runs. @mirrors kernel/sched/rt.c:pick_next_task_rt */
-export function pick_next_task_rt(_k: Kernel, rq: rq): task_struct | null {
-  return rq.rt.queue[0] ?? null;
+export function pick_next_task_rt(k: Kernel, rq: rq): task_struct | null {
+  if (rq.rt.queue.length === 0) return null;
+  const [p] = rq.rt.queue;
+  set_next_task_rt(k, rq, p);
+  return p;
+}
+
+/** @mirrors kernel/sched/rt.c:put_prev_task_rt */
+export function put_prev_task_rt(_k: Kernel, rq: rq, _p: task_struct): void {
+  update_curr_rt(rq);
+}
+
+/** @mirrors kernel/sched/rt.c:set_next_task_rt */
+export function set_next_task_rt(_k: Kernel, rq: rq, p: task_struct): void {
+  p.se.exec_start = rq.clock;
+}
+
+/** Nothing but the booking: SCHED_FIFO has no slices. @mirrors kernel/sched/rt.c:task_tick_rt */
+export function task_tick_rt(_k: Kernel, rq: rq, _p: task_struct): void {
+  update_curr_rt(rq);
 }
 
 /** @mirrors kernel/sched/rt.c:switched_to_rt */
@@ -109,9 +138,9 @@ export const rt_sched_class: sched_class = {
   yield_task: yield_task_rt,
   check_preempt_curr: check_preempt_curr_rt,
   pick_next_task: pick_next_task_rt,
-  put_prev_task: nothing,
-  set_next_task: nothing,
-  task_tick: nothing,
+  put_prev_task: put_prev_task_rt,
+  set_next_task: set_next_task_rt,
+  task_tick: task_tick_rt,
   task_fork: nothing,
   select_task_rq: select_task_rq_rt,
   migrate_task_rq: nothing,

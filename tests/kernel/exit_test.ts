@@ -6,7 +6,7 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
-import type { Atomic, MaySleep } from "../../kernel/machine/effects.ts";
+import { type Atomic, type MaySleep, STEP } from "../../kernel/machine/effects.ts";
 import { VECTOR_DEVICE } from "../../kernel/machine/cpu.ts";
 import { BUG_ON, panicked } from "../../kernel/bug.ts";
 import { deviceHandler, udelay, user_mode } from "../../kernel/entry.ts";
@@ -223,4 +223,34 @@ Deno.test("do_exit() ends a thread from any depth; a thread that returns with pr
     [],
   );
   assert(dmesg(k2).some((line) => /^note: victim\[\d+\] exited with preempt_count 1$/.test(line)));
+});
+
+Deno.test("a thread that yields and never passes a point is stopped, not the host", () => {
+  const titles = crash(booted(), function* (): MaySleep<void> {
+    for (;;) yield STEP;
+  });
+  assertEquals(titles.length, 1);
+  assertMatch(
+    titles[0],
+    /^exception in victim\/\d+: RangeError: it yields for ever without passing a point$/,
+  );
+});
+
+Deno.test("a fault on every way out of a task ends in a panic, not in a hang", () => {
+  const k = booted();
+  const verdict = runToEnd(k, "main", function* (k) {
+    const me = current(k);
+    const { rcu } = k;
+    k.rcu = {
+      ...rcu,
+      rcu_note_context_switch(k, preempt) {
+        if (current(k) === me) throw new Error("in the scheduler");
+        return rcu.rcu_note_context_switch(k, preempt);
+      },
+    };
+    yield* msleep(k, 1);
+  });
+  assertEquals(verdict.ending, "panic");
+  assertEquals(k.reports.at(-1)?.title, "Kernel panic - not syncing: Recursive fault that cannot be fixed");
+  assert(dmesg(k).includes("Fixing recursive fault but reboot is needed!"));
 });

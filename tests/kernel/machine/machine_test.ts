@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /** Tests of kernel/machine/machine.ts: the engine with bare threads, without a kernel. */
-import { assertEquals, assertNotEquals } from "@std/assert";
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { EmulatorFault } from "../../../kernel/machine/assert.ts";
 import {
   type Deviation,
   POLICY_FINE,
@@ -135,6 +136,21 @@ Deno.test("a CPU that halts with interrupts off stays halted, whatever is pendin
   assertEquals(passed, 1);
   assertEquals(m.run(1e9), "idle");
   assertEquals(passed, 1);
+});
+
+Deno.test("Machine.run() does not hang on a CPU that is ready and never gets on", () => {
+  const m = new Machine(1 << 20, 1, PLAIN);
+  m.powerOn(m.cpus[0], { pid: 0, comm: "t", stack: [] });
+  // A CPU as the engine must never see it: ready now, and unable to do anything.
+  const lock = { name: "lock", owner: m.cpus[0], releasedAt: 0 };
+  m.cpus[0].blockedOn = lock;
+  m.cpus[0].readyAt = () => (m.cpus[0].blockedOn === lock && lock.owner === null ? Infinity : 0);
+  m.cpus[0].current.stack.push(
+    (function* (): Coroutine {
+      for (;;) yield HALT;
+    })(),
+  );
+  assertThrows(() => m.run(Infinity), EmulatorFault, "gets nowhere");
 });
 
 Deno.test("Machine.run() without a limit ends when nothing can run, also when one CPU is alone all the time", () => {

@@ -429,7 +429,7 @@ Deno.test("sched_setscheduler_nocheck() takes priorities 1-99 for SCHED_FIFO and
 });
 
 Deno.test("a running task that becomes SCHED_FIFO keeps its CPU; back to normal it is fair again and was charged nothing", () => {
-  eachMachine((k, { name, cpus }) => {
+  eachMachine((k, { name }) => {
     runOn0(k, function* (k) {
       const me = current(k);
       const log: string[] = [];
@@ -437,21 +437,20 @@ Deno.test("a running task that becomes SCHED_FIFO keeps its CPU; back to normal 
       const other = yield* crowd.make(k, "other", noting(log, "other"), { cpu: 0 });
       assertEquals(sched_setscheduler_nocheck(k, me, SCHED_FIFO, 10), 0);
       wake_up_process(k, other);
-      const vruntime = me.se.vruntime;
+      const [lag, ran] = [me.se.vruntime, me.se.sum_exec_runtime]; // relative, off the fair queue
       for (let i = 0; i < 10; i++) {
         yield* udelay(k, 4000);
         yield* cond_resched(k);
       }
       assertEquals(log, [], "fair tasks wait");
-      const charged = me.se.sum_exec_runtime;
       assertEquals(sched_setscheduler_nocheck(k, me, SCHED_NORMAL, 0), 0);
       assert(need_resched(k), "the scheduler looks again");
-      assertEquals(me.se.sum_exec_runtime, charged);
+      const took = me.se.sum_exec_runtime - ran;
+      assert(took >= 40e6 && took < 80e6, `${took} ${name}`); // stalls are run time too
       const rq = cpu_rq(k, 0);
       assertEquals([rq.cfs.curr === me, rq.nr_running, rq.cfs.nr_running], [true, 2, 2]);
       // 40 ms as SCHED_FIFO are not virtual run time, and no credit either.
-      assert(Math.abs(me.se.vruntime - rq.cfs.min_vruntime) < 1e6 * (1 + Math.log2(cpus)) * 6, name);
-      assert(Number.isFinite(vruntime));
+      assertEquals(me.se.vruntime - rq.cfs.min_vruntime, lag, name);
       yield* crowd.wait(k);
       assertEquals(log, ["other"]);
     }, name);

@@ -25,6 +25,7 @@ function fifoTask(k: Kernel, name: string, priority: number): task_struct {
 Deno.test("enqueue_task_rt() queues by priority, behind equals, with ENQUEUE_HEAD in front of them", () => {
   const k = bareKernel({}, []);
   const rq = cpu_rq(k, 0);
+  rq.curr = k.cpu.current as task_struct;
   const make = (name: string, priority: number): task_struct => fifoTask(k, name, priority);
   const [a, b, c, d, e] = [make("a", 5), make("b", 9), make("c", 5), make("d", 5), make("e", 1)];
   for (const p of [a, b, c]) enqueue_task_rt(k, rq, p, 0);
