@@ -19,7 +19,7 @@ import { checkOptions, type OptionValues, type Scenario } from "./scenario.ts";
 import { encodeToken, scheduleOf, type TokenRun } from "./token.ts";
 
 /** Points between two chances to interrupt. */
-const CHUNK_POINTS = 200_000;
+const CHUNK_POINTS = 20_000;
 
 /** What was done since boot, in order. */
 export type Action =

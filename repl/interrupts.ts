@@ -21,17 +21,23 @@ const RUNNING = 1;
 const PRESSED = 2;
 
 const LISTENER = `
-self.onmessage = ({ data: { memory, patience } }) => {
-  const state = new Int32Array(memory);
-  const onInterrupt = () => {
-    if (Atomics.compareExchange(state, 0, ${RUNNING}, ${PRESSED}) !== ${RUNNING}) return;
-    setTimeout(() => {
-      if (Atomics.load(state, 0) !== ${PRESSED}) return;
-      Deno.removeSignalListener("SIGINT", onInterrupt);
-      console.error("still busy outside the emulated kernel; ^C again ends the shell");
-    }, patience);
-  };
-  Deno.addSignalListener("SIGINT", onInterrupt);
+let state, patience, listening = false;
+const onInterrupt = () => {
+  if (Atomics.compareExchange(state, 0, ${RUNNING}, ${PRESSED}) !== ${RUNNING}) return;
+  setTimeout(() => {
+    if (Atomics.load(state, 0) !== ${PRESSED}) return;
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+    listening = false;
+    console.error("still busy; ^C again ends the shell");
+  }, patience);
+};
+self.onmessage = ({ data }) => {
+  if (data.memory !== undefined) {
+    state = new Int32Array(data.memory);
+    patience = data.patience;
+  }
+  if (!listening) Deno.addSignalListener("SIGINT", onInterrupt);
+  listening = true;
   self.postMessage("ready");
 };
 `;
@@ -67,9 +73,10 @@ export class SignalInterrupts implements Interrupts {
     return this.ready;
   }
 
-  /** The command has ended. */
+  /** The command has ended: if the worker had stopped listening, it listens again. */
   end(): void {
     Atomics.store(this.state, 0, IDLE);
+    this.worker?.postMessage({});
   }
 
   /** Ends the worker. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Kernel functions in TypeScript lines: a call is carried out in a thread when it is awaited, or when it is the value
-// of the line; inside a kernel function it is an ordinary `yield*`.
+// Kernel functions in TypeScript lines: a call is carried out in a thread when it stands alone, is assigned or is awaited;
+// inside a kernel function it is an ordinary `yield*`.
 //
 // Ours. A kernel function runs in a thread of the emulated machine and nowhere else. So the names that TypeScript sees
 // do not call it: they make a `KernelCall`, which knows how to. `kmalloc(k, 100, GFP_KERNEL)` as a line runs it and
-// shows the address; `const p = await kmalloc(...)` keeps it; `run(function* (k) { ... yield* kmalloc(k, ...) ... })`
+// shows the address; `const p = kmalloc(...)` keeps it; `run(function* (k) { ... yield* kmalloc(k, ...) ... })`
 // carries out code of several calls in one thread. Invariant: making a call does nothing to the machine.
 
 import type { Kernel } from "../kernel/kernel.ts";
@@ -82,6 +82,19 @@ export class KernelCall<T> implements PromiseLike<T> {
   }
 }
 
+function isCall(value: unknown): value is KernelCall<unknown> {
+  return value instanceof KernelCall;
+}
+
+type KernelFunction = (...args: unknown[]) => MaySleep<unknown>;
+
+/** Calls `fn` after those of its arguments that are calls themselves: `kfree(k, kmalloc(k, 8, GFP_KERNEL))`. */
+function* inTurn(fn: KernelFunction, args: readonly unknown[]): MaySleep<unknown> {
+  const values: unknown[] = [];
+  for (const arg of args) values.push(arg instanceof KernelCall ? yield* arg : arg);
+  return yield* fn(...values);
+}
+
 /** The library's names as TypeScript lines see them, and `run`. */
 export function kernelNames(
   library: Readonly<Record<string, unknown>>,
@@ -90,9 +103,9 @@ export function kernelNames(
 ): Record<string, unknown> {
   const names: Record<string, unknown> = { ...library };
   for (const name of GENERATORS) {
-    const fn = library[name] as (...args: unknown[]) => MaySleep<unknown>;
+    const fn = library[name] as KernelFunction;
     const later = (...args: unknown[]): KernelCall<unknown> =>
-      new KernelCall(name, () => fn(...args), carryOut);
+      new KernelCall(name, () => args.some(isCall) ? inTurn(fn, args) : fn(...args), carryOut);
     Object.defineProperty(later, "name", { value: name }); // the kernel shows the names of callbacks
     names[name] = later;
   }

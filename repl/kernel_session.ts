@@ -134,6 +134,10 @@ export class KernelSession extends Session {
     this.before = this.fingerprint();
   }
 
+  override isCall(value: unknown): value is PromiseLike<unknown> {
+    return value instanceof KernelCall;
+  }
+
   /** A call of a kernel function is carried out; what else changed the machine is said. */
   override settle(value: unknown): Promise<unknown> | undefined {
     if (this.before !== this.fingerprint()) {

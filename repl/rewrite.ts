@@ -5,7 +5,8 @@
 // what it cannot only remove (enum, namespace, parameter properties) it transforms. npm:acorn then finds the
 // declarations at the top level, and each becomes an assignment: `let {a, b} = f()` to `({a, b} = f())`,
 // `class C {}` to `C = class C {}`. typescript.ts evaluates the result where these names are live properties of
-// the session's scope. If the piece ends in an expression, that becomes `return [expression]`.
+// the session's scope. If the piece ends in an expression, that becomes `return [expression]`. A call that stands alone or
+// is assigned goes through `$settle`, where the session may carry it out.
 // Invariant: a newline of the input stays on its line, so lines in messages are the user's lines.
 // Left out: `const` can be declared again and assigned to, as in other shells; a function is not there before
 // its declaration; `import` and `export` declarations and a top-level `using` are refused.
@@ -71,6 +72,7 @@ async function rewriteTop(text: string): Promise<Rewritten> {
         for (const { start, end, id, init } of declarators) {
           collectNames(id as Node, names);
           replace(start, start, "(");
+          settleCall(init as Node | null, replace);
           replace(end, end, init === null ? " = undefined)" : ")");
         }
         replace(node.end, node.end, ";");
@@ -94,12 +96,32 @@ async function rewriteTop(text: string): Promise<Rewritten> {
         if (node === body.at(-1)) {
           const end = js[node.end - 1] === ";" ? node.end - 1 : node.end;
           replace(node.start, node.start, ";return [(");
+          settleAssigned(node.expression as Node, replace);
           replace(end, node.end, ")];");
+        } else {
+          replace(node.start, node.start, ";");
+          settleCall(node.expression as Node, replace);
+          settleAssigned(node.expression as Node, replace);
         }
         break;
     }
   }
   return { code: applyEdits(js, edits), names };
+}
+
+/** What is called here, or assigned here, is waited for if the session carries it out: a call of a kernel function. */
+export const SETTLE = "$settle";
+
+type Replace = (at: number, end: number, insert: string) => void;
+
+function settleCall(node: Node | null, replace: Replace): void {
+  if (node?.type !== "CallExpression") return;
+  replace(node.start, node.start, `(await ${SETTLE}(`);
+  replace(node.end, node.end, "))[0]");
+}
+
+function settleAssigned(node: Node, replace: Replace): void {
+  if (node.type === "AssignmentExpression" && node.operator === "=") settleCall(node.right as Node, replace);
 }
 
 /** Removes types, in place where that is possible. */

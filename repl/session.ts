@@ -83,6 +83,11 @@ export class Session {
   /** Called before TypeScript is evaluated: the moment to define names that take time to load. */
   async prepare(): Promise<void> {}
 
+  /** Whether a value is a call that {@linkcode settle} would carry out. */
+  isCall(_value: unknown): _value is PromiseLike<unknown> {
+    return false;
+  }
+
   /**
    * Called with the value of a line of TypeScript. What it returns is shown and becomes `_`; undefined leaves the value
    * as it is. Kernel commands carry out calls of kernel functions here.

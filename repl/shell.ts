@@ -228,7 +228,10 @@ export class Shell<S extends Session> {
     const word = mistypedCommand(text, (w) => w in scope || w in globalThis);
     if (word !== undefined) throw unknownCommand(word, [...this.registry.names(), ...Object.keys(scope)]);
     this.flush(); // what the code writes by itself comes after what was written before
-    this.evaluator ??= new (await import("./typescript.ts")).Evaluator(scope);
+    this.evaluator ??= new (await import("./typescript.ts")).Evaluator(
+      scope,
+      (value): value is PromiseLike<unknown> => this.session.isCall(value),
+    );
     const aborted = Promise.withResolvers<never>();
     this.controller.signal.addEventListener("abort", () => {
       aborted.reject(new ShellError(STATUS.interrupted, "interrupted"));

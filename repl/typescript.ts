@@ -11,7 +11,7 @@
 // Left out: checking of types, which would need the compiler (seconds, not milliseconds).
 
 import { inputName, lineOfInput } from "./inputs.ts";
-import { rewrite } from "./rewrite.ts";
+import { rewrite, SETTLE } from "./rewrite.ts";
 import { headline, OutputClosed, ShellError, STATUS } from "./status.ts";
 
 /** What the user's code threw. */
@@ -36,11 +36,18 @@ export interface Evaluated {
 /** Evaluates text in a scope, keeping what it declares there. */
 export class Evaluator {
   private readonly scope: Record<string, unknown>;
+  private readonly carriedOut: (value: unknown) => value is PromiseLike<unknown>;
   private inputs = 0;
 
-  constructor(scope: Record<string, unknown>) {
+  /** `carriedOut` says which values of calls are waited for: those of kernel functions, in a kernel session. */
+  constructor(scope: Record<string, unknown>, carriedOut: (value: unknown) => value is PromiseLike<unknown>) {
     this.scope = scope;
+    this.carriedOut = carriedOut;
   }
+
+  /** The value of a call in a box, so that only what is carried out is waited for, and no other promise. */
+  private readonly settleCall = (value: unknown): [unknown] | PromiseLike<[unknown]> =>
+    this.carriedOut(value) ? value.then((settled) => [settled]) : [value];
 
   /** Evaluates one piece. Throws `SourceError` or {@linkcode ScriptError}. */
   async evaluate(text: string): Promise<Evaluated> {
@@ -49,10 +56,11 @@ export class Evaluator {
     const source = inputName(++this.inputs);
     const run = new Function(
       "scope",
+      SETTLE,
       `with (scope) return (async function () { "use strict";\n${code}\n})();\n//# sourceURL=${source}`,
-    ) as (scope: Record<string, unknown>) => Promise<[unknown] | undefined>;
+    ) as (scope: Record<string, unknown>, settle: unknown) => Promise<[unknown] | undefined>;
     try {
-      const result = await run(this.scope);
+      const result = await run(this.scope, this.settleCall);
       if (result === undefined) return { value: undefined, hasValue: false };
       this.scope._ = result[0];
       return { value: result[0], hasValue: true };

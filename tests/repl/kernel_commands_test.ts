@@ -502,3 +502,21 @@ Deno.test("tour runs to its end without anybody to answer, and with somebody", a
   assertEquals(status, 0);
   assertMatch(out, /You said: later\. Let us see\./);
 });
+
+Deno.test("every kernel call of a TypeScript line is carried out, and an assigned one gives its value", async () => {
+  const shell = new KernelShell();
+  await shell.run("boot");
+  await shell.run("kmalloc(k, 8, GFP_KERNEL); kmalloc(k, 16, GFP_KERNEL)");
+  await shell.run("let p = kmalloc(k, 32, GFP_KERNEL), q; q = vmalloc(k, 4096)");
+  const { out } = await shell.run("[p, q].map((a) => typeof a).join()");
+  assertEquals(out, '"number,number"\n');
+  await shell.run("kfree(k, p); vfree(k, q); kfree(k, kmalloc(k, 64, GFP_KERNEL))");
+  const { k, bench } = shell.session;
+  const live = [...library.liveObjects(k)].filter((o) => o.birth > bench.bootSeq);
+  assertEquals(live.map((o) => o.size).toSorted((a, b) => a - b), [8, 16]);
+});
+
+Deno.test("a promise that a line makes is not waited for", async () => {
+  const shell = new KernelShell();
+  assertEquals((await shell.run("let x = Promise.resolve(1); x instanceof Promise")).out, "true\n");
+});
