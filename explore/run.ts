@@ -14,6 +14,7 @@ import { PF_WQ_WORKER, type task_struct } from "../kernel/sched/sched.ts";
 import { tasklist } from "../kernel/fork.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { panicked } from "../kernel/bug.ts";
+import { TICK_NSEC } from "../kernel/time/jiffies.ts";
 import { trace_scenario_start } from "../kernel/trace/events/quiesce.ts";
 import { startProgram } from "../init/program.ts";
 import { type OptionValues, type Scenario } from "./scenario.ts";
@@ -162,7 +163,7 @@ function threadName({ comm, pid }: Thread): string {
 
 /** Aligns the clocks of a quiescent machine to a tick plus a phase that the seed draws, and lets deviations begin. */
 export function scenarioStart(k: Kernel): void {
-  const period = Math.floor(1e9 / k.config.HZ);
+  const period = TICK_NSEC(k);
   let now = 0;
   for (const cpu of k.cpus) now = Math.max(now, cpu.clock);
   const start = (Math.floor(now / period) + 1) * period + k.chooser.drawPhase(period);

@@ -24,13 +24,14 @@ import type { Kernel } from "./kernel.ts";
 import { list_add_tail, list_del_init, list_empty, list_first_entry, list_head } from "./list.ts";
 import { raw_spinlock_t, spin_lock, spin_unlock } from "./locking/spinlock.ts";
 import { allocObject, freeObject } from "./objects.ts";
-import { preempt_disable, preempt_enable, preempt_enable_no_resched } from "./preempt.ts";
+import { preempt_disable, preempt_enable } from "./preempt.ts";
 import { complete, completion, init_completion, wait_for_completion } from "./sched/completion.ts";
 import {
   __set_current_state,
   current,
   sched_setscheduler_nocheck,
   schedule,
+  schedule_preempt_disabled,
   set_current_state,
   wake_up_process,
   wake_up_state,
@@ -132,13 +133,6 @@ export function kthread_should_park(k: Kernel): boolean {
 /** What was given as `data` when the thread was made. @mirrors kernel/kthread.c:kthread_data */
 export function kthread_data(k: Kernel, task: task_struct): unknown {
   return to_kthread(k, task).data;
-}
-
-/** schedule() from under one preempt_disable(). @mirrors kernel/sched/core.c:schedule_preempt_disabled */
-function* schedule_preempt_disabled(k: Kernel): MaySleep<void> {
-  preempt_enable_no_resched(k);
-  yield* schedule(k);
-  preempt_disable(k);
 }
 
 function* __kthread_parkme(k: Kernel, self: Kthread): MaySleep<void> {

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { formatAddr, PAGE_SIZE, pfnToVirt } from "../kernel/machine/addr.ts";
+import { addrAdd, formatAddr, pfnToVirt } from "../kernel/machine/addr.ts";
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import {
   SHADOW_FREE_PAGE,
@@ -22,7 +22,7 @@ import { firstTime } from "../kernel/bug.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { dumpStackLines, KERN_ERR, report } from "../kernel/printk.ts";
 import { callTrace } from "../kernel/stacktrace.ts";
-import { slabObjectAt } from "./slab_live.ts";
+import { describe_object } from "./slab_live.ts";
 
 const RULE = "=".repeat(66);
 
@@ -46,24 +46,6 @@ function get_shadow_bug_type(k: Kernel, phys: number, size: number): string {
     default:
       return "out-of-bounds";
   }
-}
-
-/** The object behind the address, in KASAN's words. @mirrors mm/kasan/report.c:describe_object */
-function describe_object(k: Kernel, addr: VirtAddr): string[] {
-  const object = slabObjectAt(k, addr);
-  if (object === undefined) {
-    return [`The buggy address belongs to the page at pfn ${Math.floor((addr % 2 ** 40) / PAGE_SIZE)}`];
-  }
-  const size = object.cache.object_size;
-  const end = formatAddr(object.addr + size);
-  const inside = addr < object.addr + size;
-  const distance = inside ? addr - object.addr : addr - object.addr - size;
-  return [
-    `The buggy address belongs to the object at ${formatAddr(object.addr)}`,
-    ` which belongs to the cache ${object.cache.name} of size ${size}`,
-    `The buggy address is located ${distance} bytes ${inside ? "inside" : "to the right"} of`,
-    ` ${size}-byte region [${formatAddr(object.addr)}, ${end})`,
-  ];
 }
 
 /** A shadow byte as KASAN writes it: 00 is all valid there. */
@@ -104,7 +86,7 @@ export function reportBadAccess(k: Kernel, addr: VirtAddr, size: number, write: 
     "",
     ...dumpStackLines(k),
     "",
-    ...describe_object(k, addr),
+    ...describe_object(k, addrAdd(pfnToVirt(0), phys)),
     "",
     ...print_shadow_for_address(k, phys),
     RULE,

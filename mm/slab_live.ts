@@ -249,7 +249,7 @@ export function slabObjectAt(k: Kernel, addr: VirtAddr): SlabObject | undefined 
  *
  * @mirrors mm/kasan/report.c:describe_object_addr
  */
-export function describe_object_addr(at: SlabObject, addr: VirtAddr): string[] {
+function describe_object_addr(at: SlabObject, addr: VirtAddr): string[] {
   const size = at.cache.object_size;
   const end = at.addr + size;
   const where = addr >= end ? `${addr - end} bytes to the right` : `${addr - at.addr} bytes inside`;
@@ -259,6 +259,12 @@ export function describe_object_addr(at: SlabObject, addr: VirtAddr): string[] {
     `The buggy address is located ${where} of`,
     ` ${size}-byte region [${formatAddr(at.addr)}, ${formatAddr(end)})`,
   ];
+}
+
+/** The object, or the page, that a direct-map address belongs to. @mirrors mm/kasan/report.c:describe_object */
+export function describe_object(k: Kernel, addr: VirtAddr): string[] {
+  const at = slabObjectAt(k, addr);
+  return at === undefined ? describePage(k, addr) : describe_object_addr(at, addr);
 }
 
 const RULE = "=".repeat(66);
@@ -272,14 +278,13 @@ const RULE = "=".repeat(66);
  */
 export function kasan_report_invalid_free(k: Kernel, object: VirtAddr): void {
   const title = `BUG: double-free or invalid-free in ${allocationCaller()?.name ?? "?"}`;
-  const at = slabObjectAt(k, object);
   report(k, KERN_ERR, title, [
     RULE,
     title,
     "",
     ...dumpStackLines(k),
     "",
-    ...(at !== undefined ? describe_object_addr(at, object) : describePage(k, object)),
+    ...describe_object(k, object),
     RULE,
   ]);
 }

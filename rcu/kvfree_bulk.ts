@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * The block of pointers of kvfree_rcu() from 2/7 on: one page, a header and as many records as fit. Mirrors that struct of
- * kernel/rcu/tree.c (series).
+ * kernel/rcu/tree.c (2/7) and of kernel/rcu/tiny.c (6/7), which are the same; the series' author says they could be shared.
  *
  * @module
  */

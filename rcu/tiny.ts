@@ -14,19 +14,11 @@
  * @module
  */
 
-import { formatAddr, NULL, PAGE_SIZE } from "../kernel/machine/addr.ts";
+import { formatAddr, NULL } from "../kernel/machine/addr.ts";
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import { type Atomic, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
 import { POINT_NAMED, POINT_SOFTIRQ, pt } from "../kernel/machine/points.ts";
-import {
-  array,
-  type ArrayView,
-  type FieldType,
-  type Layout,
-  ptr,
-  struct,
-  ulong,
-} from "../kernel/machine/struct.ts";
+import { ptr, struct, ulong } from "../kernel/machine/struct.ts";
 import { WARN_ONCE } from "../kernel/bug.ts";
 import { __GFP_NOWARN, gfp, GFP_NOWAIT } from "../kernel/gfp.ts";
 import type { KvfreeOps, rcu_callback_t, RcuOps } from "../kernel/hooks.ts";
@@ -58,6 +50,7 @@ import {
 } from "../kernel/workqueue.ts";
 import { __get_free_page, free_page } from "../mm/page_alloc.ts";
 import { kvfree } from "../mm/util.ts";
+import { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data, recordAddr } from "./kvfree_bulk.ts";
 import {
   __is_kvfree_rcu_offset,
   debug_rcu_head_queue,
@@ -214,24 +207,6 @@ export function KVFREE_DRAIN_JIFFIES(k: Kernel): number {
   return Math.floor(k.config.HZ / 50);
 }
 
-/**
- * A page of pointers: a header and as many records as fit.
- *
- * @mirrors kernel/rcu/tiny.c:kvfree_rcu_bulk_data (6/7)
- */
-export const kvfree_rcu_bulk_data: Layout<{
-  nr_records: FieldType<number>;
-  next: FieldType<VirtAddr>;
-  records: FieldType<ArrayView<VirtAddr>>;
-}> = struct("kvfree_rcu_bulk_data", {
-  nr_records: ulong, // records in use
-  next: ptr, // older block of the chain, or NULL
-  records: array(ptr, 0),
-});
-
-/** Records in one block. @mirrors kernel/rcu/tiny.c:KVFREE_BULK_MAX_ENTR (6/7) */
-export const KVFREE_BULK_MAX_ENTR: number = Math.floor((PAGE_SIZE - kvfree_rcu_bulk_data.size) / ptr.size);
-
 const { nr_records, next } = kvfree_rcu_bulk_data.f;
 
 /** Chain that collects, newest block first. */
@@ -282,10 +257,6 @@ function* kvfree_rcu_work(k: Kernel, _work: work_struct): MaySleep<void> {
     else yield* free_page(k, bvhead);
     bvhead = older;
   }
-}
-
-function recordAddr(bnode: VirtAddr, index: number): VirtAddr {
-  return (bnode + kvfree_rcu_bulk_data.size + index * ptr.size) as VirtAddr;
 }
 
 /**

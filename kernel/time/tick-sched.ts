@@ -22,7 +22,7 @@ import { need_resched, scheduler_tick } from "../sched/core.ts";
 import { current, is_idle_task } from "../sched/sched.ts";
 import { local_softirq_pending, RCU_SOFTIRQ, TIMER_SOFTIRQ } from "../softirq.ts";
 import { DEFINE_PER_CPU, KERNEL_STATIC, type PerCpu, type StaticKey, this_cpu_ptr } from "../static.ts";
-import { jiffies } from "./jiffies.ts";
+import { jiffies, TICK_NSEC } from "./jiffies.ts";
 import { get_next_timer_interrupt, run_local_timers, timer_clear_idle } from "./timer.ts";
 
 const TICK_DO_TIMER_NONE = -1;
@@ -51,11 +51,6 @@ export const statics: readonly StaticKey[] = [
   ratelimit,
 ];
 
-/** Virtual ns per tick. @mirrors kernel/time/tick-common.c:tick_period */
-export function tickNs(k: Kernel): number {
-  return Math.floor(1e9 / k.config.HZ);
-}
-
 /** The CPU that advances jiffies, -1 when none does until the next tick; for looks. @invented tick_do_timer_cpu */
 export function timekeeper(k: Kernel): number {
   return tick_do_timer_cpu(k);
@@ -68,7 +63,7 @@ export function do_timer(k: Kernel, ticks: number): void {
 
 /** Brings jiffies up to date. @mirrors kernel/time/tick-sched.c:tick_do_update_jiffies64 */
 export function tick_do_update_jiffies64(k: Kernel, now: number): void {
-  const period = tickNs(k);
+  const period = TICK_NSEC(k);
   const ticks = Math.floor((now - last_jiffies_update(k)) / period);
   if (ticks <= 0) return;
   last_jiffies_update.set(k, last_jiffies_update(k) + ticks * period);
@@ -103,7 +98,7 @@ function tick_nohz_restart(k: Kernel, ts: tick_sched): void {
 
 /** Moves the tick's expiry to the first line of the grid after `now`. */
 function hrtimer_forward(k: Kernel, ts: tick_sched, now: number): void {
-  const period = tickNs(k);
+  const period = TICK_NSEC(k);
   if (ts.last_tick <= now) ts.last_tick += (Math.floor((now - ts.last_tick) / period) + 1) * period;
 }
 
@@ -126,7 +121,7 @@ function can_stop_idle_tick(k: Kernel): boolean {
 
 /** Virtual time until which the CPU can do without a tick; 0 when the tick is to go on. */
 function tick_nohz_next_event(k: Kernel, ts: tick_sched): number {
-  const period = tickNs(k);
+  const period = TICK_NSEC(k);
   const basemono = last_jiffies_update(k);
   const basejiff = jiffies(k);
   const needed = k.rcu.rcu_needs_cpu(k) || (local_softirq_pending(k) & (1 << TIMER_SOFTIRQ)) !== 0;

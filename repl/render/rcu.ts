@@ -8,7 +8,8 @@ import { formatAddr, NULL } from "../../kernel/machine/addr.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { kallsyms_lookup } from "../../kernel/kallsyms.ts";
 import { rcu_head } from "../../rcu/rcu.ts";
-import { KVFREE_BULK_MAX_ENTR, KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
+import { KVFREE_BULK_MAX_ENTR } from "../../rcu/kvfree_bulk.ts";
+import { KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
 import { count } from "./verdict.ts";
 
 /** Most callbacks and pointers that are listed one by one. */

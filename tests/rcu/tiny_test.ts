@@ -17,7 +17,8 @@ import { INIT_WORK, schedule_work, work_struct } from "../../kernel/workqueue.ts
 import { bootKernel } from "../../init/main.ts";
 import { scheduleOf } from "../../explore/token.ts";
 import { slabObjectAt } from "../../mm/slab_live.ts";
-import { KVFREE_BULK_MAX_ENTR, KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
+import { KVFREE_BULK_MAX_ENTR } from "../../rcu/kvfree_bulk.ts";
+import { KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
 import * as tiny from "../../rcu/tiny.ts";
 import {
   array,

@@ -10,8 +10,8 @@ import { current, wake_up_process } from "../../../kernel/sched/core.ts";
 import { cpu_rq } from "../../../kernel/sched/sched.ts";
 import { __raise_softirq_irqoff, open_softirq } from "../../../kernel/softirq.ts";
 import { per_cpu_ptr } from "../../../kernel/static.ts";
-import { INITIAL_JIFFIES, jiffies } from "../../../kernel/time/jiffies.ts";
-import { tick_cpu_sched, tickNs, timekeeper } from "../../../kernel/time/tick-sched.ts";
+import { INITIAL_JIFFIES, jiffies, TICK_NSEC } from "../../../kernel/time/jiffies.ts";
+import { tick_cpu_sched, timekeeper } from "../../../kernel/time/tick-sched.ts";
 import { msleep, schedule_timeout_uninterruptible } from "../../../kernel/time/timer.ts";
 import { booted, Crowd, eachMachine, pin, runOn0 } from "../booted.ts";
 import { dmesg } from "../../helpers.ts";
@@ -19,7 +19,7 @@ import { eventsOf } from "../../machines.ts";
 
 /** What jiffies should be at time `ns`: the lines of the grid that have passed. */
 function jiffiesAt(k: Kernel, ns: number): number {
-  return INITIAL_JIFFIES(k) + Math.floor(ns / tickNs(k));
+  return INITIAL_JIFFIES(k) + Math.floor(ns / TICK_NSEC(k));
 }
 
 Deno.test("a busy CPU ticks once a jiffy, on the grid [HZ]", () => {
@@ -52,7 +52,7 @@ Deno.test("jiffies is what the grid says, whoever counts [cpus preempt seeds]", 
         else yield* udelay(k, 9000);
         const late = jiffiesAt(k, k.now()) - jiffies(k);
         // Others may be stalled in front of the tick that counts, for 16 ms at most.
-        assert(late >= 0 && late <= 1 + Math.ceil(17e6 / tickNs(k)), `${late} ${name}`);
+        assert(late >= 0 && late <= 1 + Math.ceil(17e6 / TICK_NSEC(k)), `${late} ${name}`);
         if (cpus === 1) assertEquals(late, 0, name);
       }
     }, name);
@@ -99,7 +99,7 @@ Deno.test("a CPU that wakes up ticks again, from the next line of the grid on [c
     const own = eventsOf(k, "local_timer_entry", since).filter((r) => r.cpu === 1);
     assertEquals(own.length, 5);
     assert(!per_cpu_ptr(k, tick_cpu_sched, 1).tick_stopped);
-    for (const r of own) assert(r.ns % tickNs(k) < 2000);
+    for (const r of own) assert(r.ns % TICK_NSEC(k) < 2000);
   });
 });
 
