@@ -6,7 +6,8 @@
  * what exists; reachability is a scan of named roots (.data, kernel stacks, what existed before) and of live memory for
  * words that are addresses of or into an object, as kmemleak does it. The event log is not asked.
  *
- * A stale pointer that still stands in live memory hides a leak, as it does from kmemleak.
+ * A stale pointer that still stands in live memory hides a leak, as it does from kmemleak: so does the freelist pointer in
+ * an object that was never written to, which names the next object of its slab.
  *
  * @module
  */

@@ -6,8 +6,10 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { type Atomic, doneVoid, type MaySleep } from "../../kernel/machine/effects.ts";
+import { VECTOR_DEVICE } from "../../kernel/machine/cpu.ts";
 import type { Fields } from "../../kernel/machine/struct.ts";
 import { checkConfig } from "../../kernel/config.ts";
+import { deviceHandler } from "../../kernel/entry.ts";
 import { addFailRule } from "../../kernel/fault_inject.ts";
 import { GFP_ATOMIC, GFP_KERNEL } from "../../kernel/gfp.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -387,6 +389,20 @@ function* spin(k: Kernel, ns: number): Atomic<void> {
   yield* rcu_read_lock(k);
   yield* rcu_read_unlock(k);
 }
+
+Deno.test("call_rcu() from an interrupt on the idle CPU makes it switch: nothing else would end the grace period", () => {
+  const k = bootForTiny();
+  let ran = 0;
+  const head = k.dataAlloc(rcu_head.size);
+  deviceHandler.set(k, (k) =>
+    tiny.call_rcu(k, head, () => {
+      ran++;
+      return doneVoid();
+    }));
+  k.cpus[0].pending |= VECTOR_DEVICE;
+  assertEquals(k.run(k.cpus[0].clock + 1e9), "idle");
+  assertEquals(ran, 1);
+});
 
 Deno.test("rcu_barrier() waits for callbacks queued before it, and not for what kvfree_rcu() has batched", () => {
   const k = bootForTiny();
