@@ -3,7 +3,7 @@
  * Tokens: one line that replays a run anywhere.
  *
  * A token holds everything a run is a function of: versions, machine, schedule (policy, seed, deviations), and the
- * programs run since boot with their options. It is `q1.` and base64url of varints, with a checksum at the end.
+ * programs run since boot with their options. It is `q2.` and base64url of varints, with a checksum at the end.
  *
  * @module
  */
@@ -32,7 +32,9 @@ export class TokenError extends Error {
   override readonly name: string = "TokenError";
 }
 
-const PREFIX = "q1.";
+const PREFIX = "q2.";
+/** The format in which tiny RCU on one CPU went without saying. */
+const OLD_PREFIX = "q1.";
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const RCU: readonly RcuChoice[] = ["tiny", "tree", "none"];
 const PREEMPT: readonly PreemptChoice[] = ["none", "full"];
@@ -143,6 +145,29 @@ function configNumbers(c: Config): number[] {
   ];
 }
 
+/**
+ * What goes without saying, in the order of `configNumbers`: the default machine when the format was made. A later default
+ * changes nothing here, so that a token means the same for ever.
+ */
+const UNSAID: readonly number[] = [
+  1,
+  4,
+  65536,
+  250,
+  0,
+  LEVELS.indexOf("7/7"),
+  1,
+  0,
+  1,
+  0,
+  64,
+  16,
+  512,
+  0,
+  0,
+  0,
+];
+
 function configFrom(numbers: readonly number[], seed: number): Config {
   const [rcu, cpus, pages, HZ, preempt, level, policy, kasan, debug, debugObjects, ...tree] = numbers;
   const [fanout, fanoutLeaf, nrCpus, bootFanoutLeaf, fanoutExact, dumpTree] = tree;
@@ -176,8 +201,7 @@ export function encodeToken(content: TokenContent): string {
   w.varint(POLICY_VERSION);
   w.varint(content.config.seed);
   const numbers = configNumbers(content.config);
-  const defaults = configNumbers(checkConfig({}));
-  const changed = numbers.map((n, i) => [i, n]).filter(([i, n]) => n !== defaults[i]);
+  const changed = numbers.map((n, i) => [i, n]).filter(([i, n]) => n !== UNSAID[i]);
   w.varint(changed.length);
   for (const [i, n] of changed) {
     w.varint(i);
@@ -204,6 +228,9 @@ export function encodeToken(content: TokenContent): string {
 
 /** Reads a token; throws TokenError with one line when it cannot be replayed here. */
 export function decodeToken(token: string): TokenContent {
+  if (token.startsWith(OLD_PREFIX)) {
+    throw new TokenError(`token has format ${OLD_PREFIX}, this build replays ${PREFIX}: make it anew`);
+  }
   if (!token.startsWith(PREFIX)) {
     throw new TokenError(`"${token.slice(0, 20)}" is not a token: they start with ${PREFIX}`);
   }
@@ -221,7 +248,7 @@ export function decodeToken(token: string): TokenContent {
     );
   }
   const seed = r.varint();
-  const numbers = configNumbers(checkConfig({}));
+  const numbers = [...UNSAID];
   for (let n = r.varint(); n > 0; n--) {
     const i = r.varint();
     numbers[i] = r.varint();

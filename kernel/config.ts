@@ -85,7 +85,7 @@ export class ConfigError extends RangeError {
 
 /** Fills in defaults and refuses what is impossible. */
 export function checkConfig(wanted: Partial<Config>): Config {
-  const rcu = wanted.rcu ?? "tiny";
+  const rcu = wanted.rcu ?? "tree";
   const cpus = wanted.cpus ?? (rcu === "tiny" ? 1 : 4);
   const fanout = wanted.fanout ?? 64;
   const fanoutLeaf = wanted.fanoutLeaf ?? 16;
@@ -128,7 +128,9 @@ export function checkConfig(wanted: Partial<Config>): Config {
   if (rcu === "tiny" && config.preempt !== "none") {
     throw new ConfigError("rcu tiny needs preempt none: tiny RCU exists only without preemption");
   }
-  if (rcu === "tree") throw new ConfigError("rcu tree is not there yet: use --rcu tiny");
+  if (rcu === "tree" && config.preempt !== "none") {
+    throw new ConfigError("preempt full is not there yet with rcu tree: use --preempt none");
+  }
   if (config.level !== "7/7") throw new ConfigError(`level ${config.level} is not there yet: 7/7 is`);
   if (config.kasan) throw new ConfigError("kasan is not there yet: the validity shadow is always on");
   return Object.freeze(config);

@@ -19,10 +19,18 @@ const boot: Command<KernelSession> = {
   group: "machine",
   summary: "boot a machine, in place of the one that is there",
   kind: "configure",
-  description: "Everything that is not given has its default; so far that is tiny RCU on one CPU.\n" +
+  description:
+    "Everything that is not given has its default: tree RCU on 4 CPUs, or tiny RCU, which has one.\n" +
     "The same options and the same seed give the same machine to the last event.",
   options: [
-    { name: "cpus", short: "c", type: "int", min: 1, max: 4096, summary: "CPUs; tiny RCU has 1" },
+    {
+      name: "cpus",
+      short: "c",
+      type: "int",
+      min: 1,
+      max: 4096,
+      summary: "CPUs; 4 if not given, tiny RCU has 1",
+    },
     {
       name: "mem",
       short: "m",
@@ -33,7 +41,7 @@ const boot: Command<KernelSession> = {
       summary: "RAM; 256M if not given",
     },
     { name: "hz", type: "int", min: 12, max: 10000, summary: "ticks per second; 250 if not given" },
-    { name: "rcu", type: "enum", choices: ["tree", "tiny"], summary: "which RCU; tiny if not given" },
+    { name: "rcu", type: "enum", choices: ["tree", "tiny"], summary: "which RCU; tree if not given" },
     { name: "preempt", type: "enum", choices: ["none", "full"], summary: "preemption; none if not given" },
     {
       name: "level",
@@ -54,6 +62,21 @@ const boot: Command<KernelSession> = {
       type: "enum",
       choices: ["time", "fine"],
       summary: "how CPUs interleave; time if not given",
+    },
+    {
+      name: "fanout",
+      type: "int",
+      min: 2,
+      max: 64,
+      summary: "children of an inner rcu_node; 64 if not given",
+    },
+    { name: "fanout-leaf", type: "int", min: 2, max: 64, summary: "CPUs of a leaf; 16 if not given" },
+    {
+      name: "nr-cpus",
+      type: "int",
+      min: 1,
+      max: 4096,
+      summary: "for how many CPUs it is built; 512 if not given",
     },
     { name: "debug-objects", type: "flag", summary: "notice an rcu_head that is queued twice" },
   ],
@@ -94,6 +117,9 @@ function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
     ...(args.has("level") ? { level: args.text("level") as Level } : {}),
     ...(args.has("seed") ? { seed: args.int("seed") } : {}),
     ...(policy !== undefined ? { policy } : {}),
+    ...(args.has("fanout") ? { fanout: args.int("fanout") } : {}),
+    ...(args.has("fanout-leaf") ? { fanoutLeaf: args.int("fanout-leaf") } : {}),
+    ...(args.has("nr-cpus") ? { nrCpus: args.int("nr-cpus") } : {}),
     ...(args.flag("debug-objects") ? { debugObjects: true } : {}),
   };
 }

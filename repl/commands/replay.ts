@@ -95,7 +95,7 @@ const replay: Command<KernelSession> = {
   summary: "boot the machine of a token and do all of it again",
   kind: "configure",
   args: [{ name: "token", summary: "what follows the word TOKEN", rest: true, required: true }],
-  examples: [{ line: "replay q1.AQEHAAEDAACgzA", shows: "how each of its runs ended" }],
+  examples: [{ line: "replay q2.AQEBAAEDAACiaQ", shows: "how each of its runs ended" }],
   async *run(session, args): Lines {
     const words = args.list("token").filter((word) => word !== "TOKEN");
     if (words.length !== 1) {

@@ -2,9 +2,9 @@
 /**
  * Tests of explore/token.ts: what a token keeps.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { checkConfig } from "../../kernel/config.ts";
-import { decodeToken, encodeToken, scheduleOf } from "../../explore/token.ts";
+import { decodeToken, encodeToken, scheduleOf, TokenError } from "../../explore/token.ts";
 
 Deno.test("a token keeps the shape of the rcu_node tree", () => {
   const config = checkConfig({
@@ -27,4 +27,9 @@ Deno.test("a token of a default machine names none of its numbers", () => {
   assert(token.length < 16, token);
   assertEquals(decodeToken(token), { config, deviations: [], runs: [] });
   assertEquals(scheduleOf(config, []).deviations, []);
+});
+
+Deno.test("a token of the first format is refused: what it leaves unsaid was another machine", () => {
+  const error = assertThrows(() => decodeToken("q1.AQEHAAECAwQFCBwJCgC43g"), TokenError);
+  assertEquals(error.message, "token has format q1., this build replays q2.: make it anew");
 });

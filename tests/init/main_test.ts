@@ -94,7 +94,7 @@ Deno.test("pid 1 brings the CPUs up from CPU 0 and may go anywhere afterwards", 
 });
 
 Deno.test("RCU hears of each CPU, on that CPU, before anybody can see that it is online [cpus=4]", () => {
-  const config = Object.freeze({ ...checkConfig({ rcu: "none", cpus: 4 }), rcu: "tree" as const });
+  const config = checkConfig({ cpus: 4 });
   const seen: string[] = [];
   bootKernel(config, { policy: POLICY_TIME, seed: 1, deviations: null }, function (k) {
     const { rcu } = k;

@@ -6,21 +6,29 @@ import { checkConfig, type Config, ConfigError, LEVELS } from "../../kernel/conf
 Deno.test("checkConfig() fills in the default machine", () => {
   const { cpus, memBytes, HZ, rcu, preempt, level, seed } = checkConfig({});
   assertEquals([cpus, memBytes, HZ, rcu, preempt, level, seed], [
-    1,
+    4,
     256 * 2 ** 20,
     250,
-    "tiny",
+    "tree",
     "none",
     "7/7",
     1,
   ]);
-  assertEquals(checkConfig({ rcu: "none" }).cpus, 4);
+  assertEquals(checkConfig({ rcu: "tiny" }).cpus, 1);
   assertEquals(Object.isFrozen(checkConfig({})), true);
 });
 
 const REFUSED: readonly [Partial<Config>, string][] = [
   [{ rcu: "tiny", cpus: 4 }, "rcu tiny runs on 1 CPU, not 4: use --cpus 1"],
   [{ rcu: "tiny", preempt: "full" }, "rcu tiny needs preempt none: tiny RCU exists only without preemption"],
+  [{ rcu: "tree", preempt: "full" }, "preempt full is not there yet with rcu tree: use --preempt none"],
+  [{ fanout: 1 }, "fanout 1 is out of range: 2 to 64 is allowed"],
+  [{ fanoutLeaf: 65 }, "fanout-leaf 65 is out of range: 2 to 64 is allowed"],
+  [
+    { fanout: 2, fanoutLeaf: 2, cpus: 17 },
+    "fanout 2 with fanout-leaf 2 holds 16 CPUs in four levels, not 17",
+  ],
+  [{ cpus: 8, nrCpus: 4 }, "nr-cpus 4 is out of range: 8 to 4096 is allowed"],
   [{ memBytes: 1024 }, "mem 1024 bytes is out of range: 8M to 4G is allowed"],
   [{ memBytes: 5 * 2 ** 30 }, "mem 5368709120 bytes is out of range: 8M to 4G is allowed"],
   [{ memBytes: 9 * 2 ** 20 + 1 }, "mem 9437185 bytes is not a multiple of 4K"],

@@ -24,9 +24,9 @@ import { scheduleOf } from "../../explore/token.ts";
 import { rcu_seq_snap } from "../../rcu/rcu.ts";
 import { rcu_state } from "../../rcu/tree.ts";
 
-/** A configuration with tree RCU, which users cannot ask for yet. */
+/** A configuration with tree RCU on 4 CPUs unless `wanted` says otherwise. */
 export function treeConfig(wanted: Partial<Config> = {}): Config {
-  return Object.freeze({ ...checkConfig({ cpus: 4, ...wanted, rcu: "none" }), rcu: "tree" as const });
+  return checkConfig({ ...wanted, rcu: "tree" });
 }
 
 /** A booted machine with tree RCU. `early` runs in rcu_init(). */

@@ -96,7 +96,7 @@ Deno.test("printed without a stub: exactly one array is leaked, with size, funct
   assertMatch(out, /^unreferenced object 0xffff888[0-9a-f]{9} \(size 8\):$/m);
   assertMatch(out, /allocated by add_new_gdb \(examples\/ext4_kvfree_array_rcu\.ts:\d+\)$/m);
   assertMatch(out, /^1 leaked, 0 pending, 3 live$/m);
-  assertMatch(lines.at(-1) ?? "", /^TOKEN q1\.[\w-]+$/);
+  assertMatch(lines.at(-1) ?? "", /^TOKEN q2\.[\w-]+$/);
 });
 
 Deno.test("printed: as many arrays are leaked as the array grew [grows=1..4]", async () => {
@@ -329,12 +329,12 @@ const MISTAKES: readonly (readonly [string, number, RegExp])[] = [
   ["bott", 2, /^unknown command "bott". Did you mean boot\? \(help lists all\)$/],
   ["boot --cpu 4", 2, /^boot: unknown option --cpu. Did you mean --cpus\? \(help boot\)$/],
   ["boot --rcu tiny --cpus 4", 2, /^boot: rcu tiny runs on 1 CPU, not 4: use --cpus 1$/],
-  ["boot --rcu tree", 2, /^boot: rcu tree is not there yet: use --rcu tiny$/],
+  ["boot --rcu tiny --preempt full", 2, /^boot: rcu tiny needs preempt none/],
+  ["boot --preempt full", 2, /^boot: preempt full is not there yet with rcu tree: use --preempt none$/],
   ["boot --mem 1K", 2, /^boot: --mem "1K": must be a size such as 64M, from 8M to 4G$/],
   ["boot --hz 0", 2, /^boot: --hz "0": must be a whole number from 12 to 10000$/],
   ["boot --level 9/7", 2, /^boot: level "9\/7" does not exist: base, 1\/7, .* are allowed$/],
   ["boot --level 3/7", 2, /^boot: level 3\/7 is not there yet: 7\/7 is$/],
-  ["boot --preempt full", 2, /^boot: rcu tiny needs preempt none/],
   ["run nosuch", 2, /^run: no example "nosuch" \(run lists them; a file is given as nosuch.ts\)$/],
   ["run ext4_kvfree_array", 2, /^run: no example "ext4_kvfree_array". Did you mean ext4_kvfree_array_rcu\?/],
   ["run ext4_kvfree_array_rcu --varient fixed", 2, /unknown option --varient. Did you mean --variant\?/],
@@ -384,8 +384,8 @@ const MISTAKES: readonly (readonly [string, number, RegExp])[] = [
   ["obj zebra", 2, /^obj: "zebra" is no address/],
   ["obj 12345", 2, /^obj: nothing is at 0000000000012345/],
   ["rd ffffc90000000000", 2, /^rd: nothing is mapped at ffffc90000000000 or a little above$/],
-  ["replay q1.AAAA", 2, /token/],
-  ["replay nonsense", 2, /^"nonsense" is not a token: they start with q1\.$/],
+  ["replay q2.AAAA", 2, /token/],
+  ["replay nonsense", 2, /^"nonsense" is not a token: they start with q2\.$/],
   ["let x: = 3", 2, /./],
   ["kmalloc(k, 100, GFP_KERNEL).nosuch.x", 1, /^TypeError: /],
 ];
@@ -432,7 +432,7 @@ Deno.test("a deadlock names the tasks, what each waits for, and ends in a TOKEN"
   assertMatch(out, /^deadlock: deadlock: .*, 0 reports$/m);
   assertMatch(out, /^ {2}one \(pid \d+\) waits for mutex b$/m);
   assertMatch(out, /^ {2}two \(pid \d+\) waits for mutex a$/m);
-  assertMatch(out.trimEnd().split("\n").at(-1) ?? "", /^TOKEN q1\./);
+  assertMatch(out.trimEnd().split("\n").at(-1) ?? "", /^TOKEN q2\./);
   assertEquals((await shell.run("boot; run hello_kvfree_rcu")).status, 0);
 });
 
@@ -442,7 +442,7 @@ Deno.test("a livelock runs into the limit, names the task, and is inconclusive",
   assertEquals(status, 4);
   assertMatch(out, /^livelock: livelock: after 20 million points its tasks still go on/m);
   assertMatch(out, /^ {2}livelock \(pid \d+\) /m);
-  assertMatch(out.trimEnd().split("\n").at(-1) ?? "", /^TOKEN q1\./);
+  assertMatch(out.trimEnd().split("\n").at(-1) ?? "", /^TOKEN q2\./);
   assertEquals((await shell.run("ps")).status, 0);
 });
 
