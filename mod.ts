@@ -86,6 +86,7 @@ export { BUG_ON, WARN_ON, WARN_ON_ONCE } from "./kernel/bug.ts";
 export { pr_info, printk } from "./kernel/printk.ts";
 export { trace_mark } from "./kernel/trace/events/quiesce.ts";
 export {
+  __GFP_COMP,
   __GFP_NORETRY,
   __GFP_NOWARN,
   __GFP_ZERO,
@@ -106,8 +107,15 @@ export {
 } from "./kernel/locking/spinlock.ts";
 export { mutex, mutex_lock, mutex_trylock, mutex_unlock } from "./kernel/locking/mutex.ts";
 export { complete, completion, wait_for_completion } from "./kernel/sched/completion.ts";
-export { cond_resched, current, might_sleep, schedule } from "./kernel/sched/core.ts";
-export { kthread_create, kthread_run, kthread_should_stop, kthread_stop } from "./kernel/kthread.ts";
+export { cond_resched, current, might_sleep, schedule, wake_up_process } from "./kernel/sched/core.ts";
+export type { task_struct } from "./kernel/sched/sched.ts";
+export {
+  kthread_bind,
+  kthread_create,
+  kthread_run,
+  kthread_should_stop,
+  kthread_stop,
+} from "./kernel/kthread.ts";
 export {
   msleep,
   schedule_timeout_interruptible,

@@ -2,34 +2,31 @@
 /**
  * Running an example on its own: `deno run examples/x.ts --option value`. Needs no permission.
  *
+ * The example's options are those of `run` in the shell. Beside them stand a few of `boot`: --seed, --cpus, --rcu and
+ * --kasan.
+ *
  * @module
  */
 
 import {
   boot,
   checkOptions,
+  type Config,
   ConfigError,
   encodeToken,
   formatAddr,
   memorySince,
   OptionError,
+  type OptionValues,
   Run,
   type Scenario,
 } from "../mod.ts";
 
-/** Boots the default machine, runs the scenario with the program's arguments, says what came of it. */
+/** Boots a machine, runs the scenario with the program's arguments, says what came of it. */
 export function runExample(scenario: Scenario): void {
   try {
-    const given: Record<string, string> = {};
-    for (let i = 0; i < Deno.args.length; i += 2) {
-      if (!Deno.args[i].startsWith("--")) {
-        throw new OptionError(`${scenario.name}: "${Deno.args[i]}" is not an option`);
-      }
-      given[Deno.args[i].slice(2)] = Deno.args[i + 1] ?? "";
-    }
-    const { seed, ...rest } = given;
-    const options = checkOptions(scenario, rest);
-    Deno.exit(runAndReport(scenario, options, seed === undefined ? 1 : Number(seed)));
+    const [machine, given] = sortArguments(scenario, Deno.args);
+    Deno.exit(runAndReport(scenario, checkOptions(scenario, given), machine));
   } catch (error) {
     if (!(error instanceof OptionError || error instanceof ConfigError)) throw error;
     console.error(error.message);
@@ -37,8 +34,38 @@ export function runExample(scenario: Scenario): void {
   }
 }
 
-function runAndReport(scenario: Scenario, options: Readonly<Record<string, string>>, seed: number): number {
-  const k = boot({ seed });
+/** Sorts `--name value`, `--name=value` and `--kasan` into what is about the machine and what is about the scenario. */
+export function sortArguments(
+  scenario: Scenario,
+  args: readonly string[],
+): [machine: Partial<Config>, given: OptionValues] {
+  const machine: Partial<Record<keyof Config, unknown>> = {};
+  const given: Record<string, string> = {};
+  for (let i = 0; i < args.length; i++) {
+    const [, name, joined] = /^--([A-Za-z][\w-]*)(?:=(.*))?$/s.exec(args[i]) ?? [];
+    if (name === undefined) throw new OptionError(`${scenario.name}: "${args[i]}" is not an option`);
+    if (name === "kasan" && joined === undefined) machine.kasan = true;
+    else if (joined === undefined && i + 1 === args.length) {
+      throw new OptionError(`${scenario.name}: --${name} needs a value`);
+    } else {
+      const value = joined ?? args[++i];
+      if (name === "seed" || name === "cpus") machine[name] = wholeNumber(scenario, name, value);
+      else if (name === "rcu") machine.rcu = value;
+      else given[name] = value;
+    }
+  }
+  return [machine as Partial<Config>, given]; // boot() checks what came from the user
+}
+
+function wholeNumber(scenario: Scenario, name: string, value: string): number {
+  if (!/^\d+$/.test(value)) {
+    throw new OptionError(`${scenario.name}: --${name} "${value}" is not a whole number`);
+  }
+  return Number(value);
+}
+
+function runAndReport(scenario: Scenario, options: OptionValues, machine: Partial<Config>): number {
+  const k = boot(machine);
   const run = new Run(k, scenario, options);
   run.advance();
   const { ending, reports, lastEvent, hash } = run.verdict();

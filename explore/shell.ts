@@ -15,7 +15,7 @@ import { DEFAULT_LIMITS, Run, type RunLimits, type RunVerdict } from "./run.ts";
 import type { Scenario } from "./scenario.ts";
 import { scheduleOf } from "./token.ts";
 
-/** Boots a machine; what is not given has the default of the design: tiny RCU, 256 MiB, HZ 250, seed 1. */
+/** Boots a machine; what is not given has its default: tree RCU on 4 CPUs, 256 MiB, HZ 250, seed 1. */
 export function boot(wanted: Partial<Config> = {}): Kernel {
   const config = checkConfig(wanted);
   return bootKernel(config, scheduleOf(config));

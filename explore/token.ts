@@ -75,6 +75,16 @@ const WORDS: readonly string[] = [
   "3",
   "kvfree_call_rcu_add_ptr_to_bulk",
   "attach_rcu_head_to_object",
+  "kvfree_early",
+  "kvfree_stranded",
+  "kvmalloc",
+  "groups",
+  "512",
+  "reader",
+  "leaves",
+  "escapes",
+  "hold",
+  "12",
 ];
 
 class Writer {

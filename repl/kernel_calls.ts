@@ -23,6 +23,7 @@ export const GENERATORS: readonly string[] = [
   "kfree_bulk",
   "kfree_rcu",
   "kmalloc",
+  "kthread_bind",
   "kthread_create",
   "kthread_run",
   "kthread_stop",

@@ -4,7 +4,8 @@
 // Ours. Lines are taken by the editor's async iterator, the one way that loses none when several arrive at once
 // (a paste). Invariants: the terminal is in raw mode only while a line is being edited, so that while a command
 // runs the keys ^C, ^Z and ^\ are signals again and reach even a program that loops without a point (see
-// interrupts.ts); `close` leaves the terminal as it was found. ^C while editing gives the line up.
+// interrupts.ts); `close` leaves the terminal as it was found. ^C while editing gives the line up. ^D ends the lines,
+// but for an answer: behind a question it ends only that.
 // Left out: searching the history backwards, which this editor cannot.
 
 import { createInterface, type Interface } from "node:readline";
@@ -29,39 +30,54 @@ const MOST_HISTORY = 1000;
 
 /** Lines that a person types. */
 export class TerminalLines implements LineSource {
-  private readonly input: Readable;
-  private readonly editor: Interface;
-  private readonly lines: AsyncIterator<string>;
+  private readonly options: TerminalOptions;
+  private history: readonly string[];
+  private editor: Interface;
+  private lines: AsyncIterator<string>;
   private next_: Promise<IteratorResult<string>> | undefined;
   private cancel: (() => void) | undefined;
   private closed = false;
+  /** It was ^D in place of an answer that closed the editor. */
+  private unanswered = false;
 
-  constructor({ input, output, complete, history, onSuspend, saveHistory }: TerminalOptions) {
-    this.input = input;
-    this.editor = createInterface({
+  constructor(options: TerminalOptions) {
+    this.options = options;
+    this.history = options.history;
+    this.editor = this.open();
+    this.lines = this.editor[Symbol.asyncIterator]();
+  }
+
+  private open(): Interface {
+    const { input, output, complete, onSuspend, saveHistory } = this.options;
+    const editor = createInterface({
       input,
       output,
       terminal: true,
       completer: complete,
-      history: [...history],
+      history: [...this.history],
       historySize: MOST_HISTORY,
       removeHistoryDuplicates: true,
     });
-    this.editor.on("SIGINT", () => this.giveUp(output));
-    this.editor.on("SIGCONT", () => this.resume());
-    this.editor.on("history", saveHistory);
+    editor.on("SIGINT", () => this.giveUp(output));
+    editor.on("SIGCONT", () => this.resume());
+    editor.on("history", (lines: string[]) => saveHistory(this.history = [...lines]));
     if (onSuspend !== undefined) {
-      this.editor.on("SIGTSTP", () => {
+      editor.on("SIGTSTP", () => {
         onSuspend();
         this.resume();
       });
     }
-    this.editor.on("close", () => this.closed = true);
-    this.lines = this.editor[Symbol.asyncIterator]();
+    editor.on("close", () => this.closed = true);
+    return editor;
   }
 
   /** Edits one line behind the prompt. */
   async next(prompt: string, forHistory = true): Promise<string | typeof CANCELLED | undefined> {
+    if (this.unanswered && !this.options.input.readableEnded) {
+      this.unanswered = this.closed = false;
+      this.editor = this.open();
+      this.lines = this.editor[Symbol.asyncIterator]();
+    }
     const cancelled = new Promise<typeof CANCELLED>((resolve) => this.cancel = () => resolve(CANCELLED));
     this.next_ ??= this.lines.next();
     this.editor.setPrompt(prompt);
@@ -72,7 +88,9 @@ export class TerminalLines implements LineSource {
     if (result === CANCELLED) return CANCELLED;
     this.next_ = undefined;
     this.setRawMode(false);
-    return result.done === true ? undefined : result.value;
+    if (result.done !== true) return result.value;
+    this.unanswered = !forHistory;
+    return undefined;
   }
 
   /** Gives the terminal back. */
@@ -97,6 +115,6 @@ export class TerminalLines implements LineSource {
   }
 
   private setRawMode(on: boolean): void {
-    (this.input as Readable & { setRawMode?(on: boolean): void }).setRawMode?.(on);
+    (this.options.input as Readable & { setRawMode?(on: boolean): void }).setRawMode?.(on);
   }
 }

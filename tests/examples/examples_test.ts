@@ -5,8 +5,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   boot,
   checkOptions,
+  type Config,
   type Kernel,
-  listFailRules,
   memorySince,
   OptionError,
   type OptionValues,
@@ -15,6 +15,7 @@ import {
 } from "../../mod.ts";
 import ext4Scenario from "../../examples/ext4_kvfree_array_rcu.ts";
 import helloScenario from "../../examples/hello_kvfree_rcu.ts";
+import { sortArguments } from "../../examples/run_example.ts";
 import { MARK_EVENT } from "../../kernel/trace/events/quiesce.ts";
 import { executionsOf } from "../machines.ts";
 
@@ -28,12 +29,12 @@ interface Told {
 }
 
 /** Runs an example to its end, which has to be a good one, and asks about its memory. */
-function told(scenario: Scenario, given: OptionValues, seed: number): Told {
-  const k = boot({ rcu: "tiny", seed });
+function told(scenario: Scenario, given: OptionValues, machine: Partial<Config>): Told {
+  const k = boot(machine);
   const run = new Run(k, scenario, checkOptions(scenario, given));
   run.advance();
   const { ending, reports } = run.verdict();
-  assertEquals([ending, reports], ["completed", 0], `seed ${seed} ${JSON.stringify(given)}`);
+  assertEquals([ending, reports], ["completed", 0], `${JSON.stringify(machine)} ${JSON.stringify(given)}`);
   const { leaked, live, pending } = memorySince(k, run);
   return {
     k,
@@ -43,58 +44,54 @@ function told(scenario: Scenario, given: OptionValues, seed: number): Told {
   };
 }
 
-for (const variant of ["printed", "fixed", "kvfree_rcu"]) {
-  for (const fail of ["", "kmalloc", "page", "page,wrapper"]) {
-    Deno.test(`ext4_kvfree_array_rcu leaks only as printed without a stub [variant=${variant} fail=${fail}]`, () => {
-      for (const seed of SEEDS) {
-        for (const grows of [1, 5]) {
-          const { k, leaked, live, pending } = told(
-            ext4Scenario,
-            { variant, fail, grows: String(grows) },
-            seed,
-          );
-          // The n-th array has n pointers; all but the newest are replaced.
-          const lost = variant === "printed" && fail === "kmalloc"
-            ? Array.from({ length: grows }, (_, i) => 8 * (i + 1))
-            : [];
-          assertEquals(leaked, lost, `seed ${seed}`);
-          // What is left on purpose: a descriptor for each group, and the newest array.
-          assertEquals([live, pending], [grows + 2, 0]);
-          assertEquals(listFailRules(k), []);
-        }
-      }
-    });
+Deno.test("ext4_kvfree_array_rcu: each old array leaks, whatever its size [grows=5 seeds=3]", () => {
+  for (const seed of SEEDS) {
+    for (const groups of [1, 100]) {
+      const given = { variant: "printed", fail: "kmalloc", grows: "5", groups: String(groups) };
+      const { leaked, live, pending } = told(ext4Scenario, given, { rcu: "tiny", seed });
+      // The n-th array has n - 1 pointers more than the first; all but the newest are replaced.
+      assertEquals(leaked, Array.from({ length: 5 }, (_, i) => 8 * (groups + i)));
+      // What is left on purpose: the blocks of the mount, one for each grow, and the newest array.
+      assertEquals([live, pending], [5 + 2, 0]);
+    }
   }
-}
+});
 
-Deno.test("ext4_kvfree_array_rcu: readers always find the right descriptor [variants=3 seeds=3]", () => {
+Deno.test("ext4_kvfree_array_rcu: readers always find the right block [variants=3 machines=2 seeds=3]", () => {
   for (const variant of ["printed", "fixed", "kvfree_rcu"]) {
-    for (const seed of SEEDS) {
-      const { k } = told(ext4Scenario, { variant, grows: "20" }, seed);
-      const marks = [...k.log.records()].filter((r) => r.kind === MARK_EVENT).map((r) =>
-        k.log.text(r.args[0])
-      );
-      // 20 times longer than the first one.
-      assertEquals(marks.at(-1), "add_new_gdb: 21 groups");
-      assertEquals(marks.filter((text) => text.startsWith("reader:")), []);
+    for (const rcu of ["tree", "tiny"] as const) {
+      for (const seed of SEEDS) {
+        const given = { variant, grows: "20", groups: "1", hold: "1" };
+        const { k } = told(ext4Scenario, given, { rcu, seed });
+        const marks = [...k.log.records()].filter((r) => r.kind === MARK_EVENT).map((r) =>
+          k.log.text(r.args[0])
+        );
+        // 20 times longer than the first one.
+        assertEquals(marks.at(-1), "add_new_gdb: 21 blocks");
+        assertEquals(marks.filter((text) => text.startsWith("reader:")), []);
+      }
     }
   }
 });
 
 Deno.test("ext4_kvfree_array_rcu: only kvfree_rcu(ptr) goes through the batch", () => {
   for (const [variant, batches] of [["fixed", 0], ["kvfree_rcu", 1]] as const) {
-    const { k } = told(ext4Scenario, { variant, grows: "2" }, 7);
+    const { k } = told(ext4Scenario, { variant, grows: "2", hold: "1" }, { rcu: "tiny", seed: 7 });
     assertEquals(executionsOf(k, "kvfree_rcu_work").length, batches);
+    const tree = told(ext4Scenario, { variant, grows: "2" }, { seed: 7 });
+    assertEquals(executionsOf(tree.k, "kfree_rcu_work").length, batches);
   }
 });
 
-Deno.test("hello_kvfree_rcu frees any size, and needs no stub [sizes=6 seeds=3]", () => {
-  for (const seed of SEEDS) {
-    // Slab, large kmalloc and vmalloc: kvmalloc() falls back above what one block of pages can hold.
-    for (const size of ["1", "8192", "8193", "100000", "1048577", "4194304"]) {
-      const { k, leaked, live, pending } = told(helloScenario, { size }, seed);
-      assertEquals([leaked, live, pending], [[], 0, 0], `size ${size}`);
-      assertEquals(executionsOf(k, "kvfree_rcu_work").length, 1);
+Deno.test("hello_kvfree_rcu frees any size, and needs no stub [sizes=6 machines=2 seeds=3]", () => {
+  for (const [rcu, work] of [["tiny", "kvfree_rcu_work"], ["tree", "kfree_rcu_work"]] as const) {
+    for (const seed of SEEDS) {
+      // Slab, large kmalloc and vmalloc: kvmalloc() falls back above what one block of pages can hold.
+      for (const size of ["1", "8192", "8193", "100000", "1048577", "4194304"]) {
+        const { k, leaked, live, pending } = told(helloScenario, { size }, { rcu, seed });
+        assertEquals([leaked, live, pending], [[], 0, 0], `${rcu} size ${size}`);
+        assertEquals(executionsOf(k, work).length, 1);
+      }
     }
   }
 });
@@ -104,11 +101,31 @@ Deno.test("checkOptions() refuses what an example does not allow, and says what 
     [{ grows: "0" }, "1 to 50000 is allowed"],
     [{ grows: "2.5" }, "1 to 50000 is allowed"],
     [{ variant: "mended" }, "printed, fixed, kvfree_rcu are allowed"],
-    [{ fail: "kmalloc,disk" }, "kmalloc, page, wrapper are allowed, joined by commas"],
-    [{ speed: "9" }, "--variant, --grows, --fail allowed"],
+    [{ reader: "stays" }, "leaves, escapes are allowed"],
+    [{ groups: "0" }, "1 to 50000 is allowed"],
+    [{ fail: "kmalloc,disk" }, "kmalloc, page, wrapper, kvmalloc are allowed, joined by commas"],
+    [{ speed: "9" }, "--variant, --grows, --groups, --reader, --hold, --fail allowed"],
   ];
   for (const [given, allowed] of mistakes) {
     const error = assertThrows(() => checkOptions(ext4Scenario, given), OptionError);
     assert(error.message.includes(allowed) && !error.message.includes("\n"), error.message);
+  }
+});
+
+Deno.test("sortArguments() tells options of the machine from those of the example", () => {
+  const args = ["--variant", "fixed", "--cpus=2", "--seed", "9", "--kasan", "--rcu", "tree", "--grows=4"];
+  assertEquals(sortArguments(ext4Scenario, args), [
+    { cpus: 2, seed: 9, kasan: true, rcu: "tree" },
+    { variant: "fixed", grows: "4" },
+  ]);
+  const mistakes: readonly (readonly [string[], string])[] = [
+    [["fixed"], '"fixed" is not an option'],
+    [["--grows"], "--grows needs a value"],
+    [["--cpus", "two"], '--cpus "two" is not a whole number'],
+    [["--seed", "-1"], '--seed "-1" is not a whole number'],
+  ];
+  for (const [given, text] of mistakes) {
+    const error = assertThrows(() => sortArguments(ext4Scenario, given), OptionError);
+    assertEquals(error.message, `ext4_kvfree_array_rcu: ${text}`);
   }
 });

@@ -94,3 +94,23 @@ Deno.test("TerminalLines.next() ends at ^D, and stays ended", async () => {
   assertEquals(await desk.lines.next("> "), undefined);
   desk.lines.close();
 });
+
+Deno.test("TerminalLines.next() ends only the answer at ^D behind a question", async () => {
+  const desk = new Desk();
+  await desk.read("kept\r");
+  assertEquals(await desk.read("\x04", "? ", false), undefined);
+  assertEquals(await desk.read("version\r"), "version");
+  assertEquals(await desk.read(["\x1b[A", "\x1b[A", "\r"]), "kept");
+  assertEquals(await desk.read("\x04"), undefined);
+  assertEquals(await desk.lines.next("> "), undefined);
+  desk.lines.close();
+});
+
+Deno.test("TerminalLines.next() stays ended when the keyboard is gone, also behind a question", async () => {
+  const desk = new Desk();
+  const answer = desk.lines.next("? ", false);
+  desk.input.end();
+  assertEquals(await answer, undefined);
+  assertEquals(await desk.lines.next("> "), undefined);
+  desk.lines.close();
+});
