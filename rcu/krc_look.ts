@@ -32,6 +32,9 @@ export interface KrcContent {
 /** A batch: its content, and whether its work waits for a grace period or a worker. @invented see KrcState */
 export interface KrcBatch extends KrcContent {
   readonly pending: boolean;
+  /** Addresses of its work item and of the rcu_head that it waits by, as records name them. */
+  readonly work: VirtAddr;
+  readonly head: VirtAddr;
 }
 
 /** What the `krc` command shows of a CPU. @invented a look at file-scope state */
@@ -44,6 +47,9 @@ export interface KrcState extends KrcContent {
   readonly monitorPending: boolean;
   /** Jiffy for which the timer is armed; meaningful while monitorPending. */
   readonly monitorExpires: number;
+  /** Addresses of the monitor's work item and of its timer, as records name them. */
+  readonly monitorWork: VirtAddr;
+  readonly monitorTimer: VirtAddr;
   /** Spare pages of the slab and the vmalloc channel, NULL when there is none. */
   readonly spares: readonly VirtAddr[];
   readonly batches: readonly KrcBatch[];
@@ -130,6 +136,16 @@ function contentOf(k: Kernel, { chains, head }: Held): KrcContent {
   return { slab: blocks(chains[SLAB]), vmalloc: blocks(chains[VMALLOC]), list: [...list(k, head)] };
 }
 
+/** The objects of a place: those in blocks, newest block first, then those on the list. @invented see KrcState */
+export function contentObjects(k: Kernel, { slab, vmalloc, list }: KrcContent): VirtAddr[] {
+  const objects: VirtAddr[] = [];
+  for (const { addr, nr_records } of [...slab, ...vmalloc]) {
+    for (let i = 0; i < nr_records; i++) objects.push(peek(k, recordAddr(addr, i)));
+  }
+  for (const head of list) objects.push(objectOf(k, head).object);
+  return objects;
+}
+
 /** The state of each CPU, in their order. @invented see KrcState */
 export function lookAtKrcs(k: Kernel, krcps: readonly kfree_rcu_cpu[]): KrcState[] {
   return krcps.map((krcp, cpu) => ({
@@ -140,10 +156,14 @@ export function lookAtKrcs(k: Kernel, krcps: readonly kfree_rcu_cpu[]): KrcState
     monitor_todo: krcp.monitor_todo,
     monitorPending: delayed_work_pending(krcp.monitor_work),
     monitorExpires: krcp.monitor_work.timer.expires,
+    monitorWork: krcp.monitor_work.work.addr,
+    monitorTimer: krcp.monitor_work.timer.addr,
     spares: [...krcp.bkvcache],
     batches: krcp.krw_arr.map((krwp) => ({
       ...contentOf(k, { chains: krwp.bkvhead_free, head: krwp.head_free }),
       pending: work_pending(krwp.rcu_work.work),
+      work: krwp.rcu_work.work.addr,
+      head: krwp.rcu_work.rcu.addr,
     })),
     locked: krcp.lock.owner !== null,
   }));

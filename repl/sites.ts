@@ -9,13 +9,21 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import type { EventRecord } from "../kernel/machine/log.ts";
 import { allocationCaller, type StackFrame, stackFrames } from "../kernel/stacktrace.ts";
-import { CALL_RCU_EVENT, KVFREE_RCU_EVENT } from "../kernel/trace/events/quiesce.ts";
+import { CALL_RCU_EVENT, KVFREE_RCU_EVENT, READ_LOCK_EVENT } from "../kernel/trace/events/quiesce.ts";
+import { traceEvents } from "../kernel/trace/table.ts";
 import { SYSTEM } from "../kernel/trace/trace_event.ts";
 import { isInput, userLine } from "./inputs.ts";
 import { shortFile } from "./status.ts";
 
 /** Systems of events whose call site is the caller of an allocator. */
 const WITH_SITE: ReadonlySet<number> = new Set([SYSTEM.kmem, SYSTEM.vmalloc]);
+
+/** Events that hand something to RCU: their call site is who called into RCU. */
+const INTO_RCU: ReadonlySet<number> = new Set([
+  KVFREE_RCU_EVENT,
+  CALL_RCU_EVENT,
+  ...traceEvents.filter(({ name }) => /^rcu_(kvfree_)?callback$/.test(name)).map(({ id }) => id),
+]);
 
 /** The caller is among so many frames. */
 const NEAR_FRAMES = 16;
@@ -30,8 +38,23 @@ function rcuCaller(): StackFrame | undefined {
   );
 }
 
+/** Who became a reader: the innermost function outside of the kernel, or else as rcuCaller(). */
+function readerCaller(): StackFrame | undefined {
+  const user = (file: string): boolean =>
+    isInput(file) || !/^(kernel|mm|rcu|init|repl)\//.test(shortFile(file));
+  return stackFrames(NEAR_FRAMES).find((frame) => user(frame.file)) ?? rcuCaller();
+}
+
+/** What finds the call site of such an event; undefined when it has none. */
+function callerFor(kind: number): (() => StackFrame | undefined) | undefined {
+  if (INTO_RCU.has(kind)) return rcuCaller;
+  return kind === 0 || WITH_SITE.has(kind >>> 8) ? allocationCaller : undefined;
+}
+
 /** Sites that are looked at in one go: a run without end must reach its limit all the same. */
 const MOST_CAPTURES = 100_000;
+/** The same for read-side sections, of which there are many more than of anything else. */
+const MOST_READERS = 20_000;
 
 /** The call sites of one machine. */
 export class SiteTable {
@@ -39,16 +62,20 @@ export class SiteTable {
   private readonly numbers = new Map<string, number>();
 
   private captures = 0;
+  private readers = 0;
   private lastSeq = 0;
 
-  /** Captures the sites of `k` from now on, the first MOST_CAPTURES of them. */
+  /** Captures the sites of `k` from now on, the first MOST_CAPTURES of them; of readers the first MOST_READERS. */
   watch(k: Kernel): void {
     k.captureSite = (kind) => {
-      if (k.seq < this.lastSeq) this.captures = 0; // the machine went back
+      if (k.seq < this.lastSeq) this.captures = this.readers = 0; // the machine went back
       this.lastSeq = k.seq;
-      if (this.captures > MOST_CAPTURES) return 0;
-      if (kind === KVFREE_RCU_EVENT || kind === CALL_RCU_EVENT) return this.numberOf(rcuCaller());
-      return kind === 0 || WITH_SITE.has(kind >>> 8) ? this.numberOf(allocationCaller()) : 0;
+      if (kind === READ_LOCK_EVENT) {
+        return this.readers++ < MOST_READERS ? this.numberOf(readerCaller()) : 0;
+      }
+      const caller = callerFor(kind);
+      if (caller === undefined || this.captures++ > MOST_CAPTURES) return 0;
+      return this.numberOf(caller());
     };
     k.siteName = (site) => this.frames[site]?.name ?? "";
   }
@@ -76,7 +103,6 @@ export class SiteTable {
   }
 
   private numberOf(frame: StackFrame | undefined): number {
-    this.captures++;
     if (frame === undefined) return 0;
     const { name, file, line } = frame;
     const key = `${name} ${file} ${line}`;

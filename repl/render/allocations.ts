@@ -59,6 +59,9 @@ export function touchOf(r: EventRecord): Touch | undefined {
     case "rcu_invoke_callback":
     case "rcu_invoke_kvfree_callback":
       return { kind: "invoked", addr: b, func: c };
+    case "rcu_callback": // tree RCU; tiny has an event of ours
+    case "rcu_kvfree_callback":
+      return { kind: "queued", addr: b, by: "call_rcu", func: c };
   }
   if (r.kind === KVFREE_RCU_EVENT) return { kind: "queued", addr: a, by: "kvfree_rcu", func: 0 };
   if (r.kind === CALL_RCU_EVENT) return { kind: "queued", addr: a, by: "call_rcu", func: b };

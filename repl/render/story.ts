@@ -3,16 +3,15 @@
 //
 // Ours. A first pass over the records finds what each callback frees; the second makes the rows. An object is followed
 // from kvfree_rcu() or call_rcu() to its free; what a callback frees counts as queued when the callback was, so that the
-// array behind a stub has a lane too. Invariant: everything is read from records; a row stands for the record it names.
+// array behind a stub has a lane too. What every RCU has in common is here; what batches and grace periods are is in
+// story_tiny.ts and story_tree.ts. Invariant: everything is read from records; a row stands for the record it names.
 
 import { kallsyms_lookup } from "../../kernel/kallsyms.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { formatAddr } from "../../kernel/machine/addr.ts";
-import { type EventRecord, FLAG_HARDIRQ } from "../../kernel/machine/log.ts";
-import { RCU_SOFTIRQ } from "../../kernel/softirq.ts";
+import type { EventRecord } from "../../kernel/machine/log.ts";
 import { CONSOLE_EVENT } from "../../kernel/trace/events/printk.ts";
 import { MARK_EVENT, READ_LOCK_EVENT, READ_UNLOCK_EVENT } from "../../kernel/trace/events/quiesce.ts";
-import { SCHED_SWITCH_EVENT } from "../../kernel/trace/events/sched.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
 import type { SiteTable } from "../sites.ts";
 import { eventId, type Touch, touchOf } from "./allocations.ts";
@@ -23,8 +22,10 @@ export interface Waiter {
   readonly queued: EventRecord;
   /** By a callback, not in a batch of kvfree_rcu(). */
   readonly callback: boolean;
-  /** Tasks that were in a read-side section when it was queued. */
+  /** Tasks that were in a read-side section when it was queued: each could see it until it left. */
   readonly readers: readonly string[];
+  /** Who of them left last, and when; undefined while one has not. */
+  left?: { readonly name: string; readonly ns: number };
   /** Its size and who allocated it: `24 bytes, add_new_gdb`; empty when that was before the part told. */
   readonly what: string;
   timer?: number;
@@ -33,7 +34,11 @@ export interface Waiter {
   /** The grace period ended. */
   over?: number;
   ender?: string;
+  /** The callback of its batch ran, which queued the work; tree RCU. */
+  invoked?: number;
   freed?: EventRecord;
+  /** It waits for nothing: no timer is armed for its batch; tree RCU. */
+  stranded?: true;
 }
 
 /** The lane of what RCU does by itself. */
@@ -47,28 +52,22 @@ export interface Row {
   symbol: string;
   readonly text: string;
   readonly queues: readonly Waiter[];
-  readonly frees: Waiter | undefined;
+  readonly frees: readonly Waiter[];
+  /** Objects that it is about and neither queues nor frees; their letters are added to the text. */
+  readonly about: readonly Waiter[];
   /** How many read-side sections stand in this row; 0 for other rows. */
   sections: number;
 }
 
 /** A run, or a part of one. */
 export interface Story {
+  /** Whether it happened on several CPUs. */
+  readonly smp: boolean;
   readonly rows: readonly Row[];
   readonly waiters: readonly Waiter[];
 }
 
-const TIMER_START = eventId("timer_start");
-const TIMER_EXPIRE_ENTRY = eventId("timer_expire_entry");
-const EXECUTE_START = eventId("workqueue_execute_start");
-const SOFTIRQ_RAISE = eventId("softirq_raise");
 const SOFTIRQ_EXIT = eventId("softirq_exit");
-
-/** Tells what the records from event `from` to event `to` say. */
-export function storyOf(k: Kernel, view: TraceView, sites: SiteTable, from: number, to: number): Story {
-  const records = [...k.log.records(from)].filter((r) => r.seq <= to);
-  return new StoryTeller(k, view, sites, records).tell();
-}
 
 /** Addresses that the callback queued at each call_rcu() freed, by number of that event. */
 function freedByCallbacks(records: readonly EventRecord[]): ReadonlyMap<number, readonly number[]> {
@@ -90,34 +89,50 @@ function freedByCallbacks(records: readonly EventRecord[]): ReadonlyMap<number, 
   return found;
 }
 
-class StoryTeller {
-  private readonly rows: Row[] = [];
-  private readonly waiters: Waiter[] = [];
-  private readonly waiting = new Map<number, Waiter>();
+/** Makes the rows that every RCU has; a subclass adds those of its batches and grace periods. */
+export abstract class StoryTeller {
+  protected readonly rows: Row[] = [];
+  protected readonly waiters: Waiter[] = [];
+  protected readonly waiting = new Map<number, Waiter>();
+  /** Rows of the sections that are open, by task. */
+  protected readonly reading = new Map<number, Row>();
+  /** By task: objects that were queued while it read. */
+  private readonly seenBy = new Map<number, { readonly waiter: Waiter; readonly open: Set<number> }[]>();
+  private readonly smp: boolean;
   private readonly callbackFrees: ReadonlyMap<number, readonly number[]>;
   private readonly allocated = new Map<number, string>();
-  private readonly reading = new Map<number, Row>();
-  private readonly batchTimers = new Set<number>();
-  private armsSoon = false;
-  /** Waiters of the batch that collects, and those whose grace period has begun. */
-  private collecting: Waiter[] = [];
-  private inGracePeriod: Waiter[] = [];
   private readonly reports: ReadonlyMap<number, string>;
 
   constructor(
-    private readonly k: Kernel,
-    private readonly view: TraceView,
-    private readonly sites: SiteTable,
-    private readonly records: readonly EventRecord[],
+    protected readonly k: Kernel,
+    protected readonly view: TraceView,
+    protected readonly sites: SiteTable,
+    protected readonly records: readonly EventRecord[],
   ) {
+    this.smp = k.cpus.length > 1;
     this.callbackFrees = freedByCallbacks(records);
     this.reports = new Map(k.reports.map((report) => [report.seq, report.title]));
   }
 
+  /** The rows of all records. */
   tell(): Story {
     this.records.forEach((r, i) => this.take(r, i));
-    return { rows: this.rows, waiters: this.waiters };
+    for (const row of this.reading.values()) if (this.isTorn(row)) row.symbol = "[";
+    return { smp: this.smp, rows: this.rows, waiters: this.waiters };
   }
+
+  /** An object is given to kvfree_rcu(). */
+  protected abstract queueKvfree(r: EventRecord, addr: number): void;
+  /** The work of a batch is given to RCU. */
+  protected abstract queueBatch(r: EventRecord, head: number): void;
+  /** A callback is queued that will free these objects. */
+  protected abstract queueCallback(r: EventRecord, head: number, waiters: readonly Waiter[]): void;
+  /** A callback is invoked. */
+  protected abstract invoke(r: EventRecord, touch: Touch & { kind: "invoked" }): void;
+  /** An object is freed. Returns whether RCU did it, and not the task that queued it. */
+  protected abstract freeByRcu(r: EventRecord, waiter: Waiter): boolean;
+  /** Any other record. */
+  protected abstract other(r: EventRecord, i: number): void;
 
   private take(r: EventRecord, i: number): void {
     const touch = touchOf(r);
@@ -126,15 +141,11 @@ class StoryTeller {
       this.allocated.set(touch.addr, `${touch.size} bytes${by === "" ? "" : `, ${by}`}`);
     } else if (touch?.kind === "queued") this.queue(r, touch);
     else if (touch?.kind === "freed") this.free(r, touch.addr, touch.by);
-    else if (touch?.kind === "invoked" && !this.isRcuWork(touch.func)) {
-      const what = touch.func < 4096
-        ? `frees ${formatAddr(touch.addr - touch.func)}`
-        : this.symbol(touch.func);
-      this.row(r, RCU_LANE, "c", `callback: ${what}`);
-    } else {
+    else if (touch?.kind === "invoked") this.invoke(r, touch);
+    else {
       switch (r.kind) {
         case READ_LOCK_EVENT:
-          if (r.args[0] === 1) this.reading.set(r.task, this.row(r, r.task, "R", "", [], undefined, 1));
+          if (r.args[0] === 1) this.reading.set(r.task, this.row(r, r.task, "R", "", { sections: 1 }));
           break;
         case READ_UNLOCK_EVENT:
           if (r.args[0] === 0) this.leave(r);
@@ -145,33 +156,30 @@ class StoryTeller {
         case CONSOLE_EVENT:
           this.console(r);
           break;
-        case SCHED_SWITCH_EVENT:
-          this.armsSoon = false;
-          break;
-        case TIMER_START:
-        case TIMER_EXPIRE_ENTRY:
-          this.timer(r);
-          break;
-        case EXECUTE_START:
-          this.work(r);
-          break;
-        case SOFTIRQ_RAISE:
-          if (r.args[0] === RCU_SOFTIRQ) this.quiescentState(r, i);
-          break;
+        default:
+          this.other(r, i);
       }
     }
   }
 
-  private row(
+  protected row(
     record: EventRecord,
     lane: number,
     symbol: string,
     text: string,
-    queues: readonly Waiter[] = [],
-    frees: Waiter | undefined = undefined,
-    sections = 0,
+    more: Partial<Row> = {},
   ): Row {
-    const row: Row = { record, lane, symbol, text, queues, frees, sections };
+    const row: Row = {
+      record,
+      lane,
+      symbol,
+      text,
+      queues: [],
+      frees: [],
+      about: [],
+      sections: 0,
+      ...more,
+    };
     this.rows.push(row);
     return row;
   }
@@ -180,44 +188,70 @@ class StoryTeller {
   private leave(r: EventRecord): void {
     const row = this.reading.get(r.task);
     this.reading.delete(r.task);
+    for (const { waiter, open } of this.seenBy.get(r.task) ?? []) {
+      open.delete(r.task);
+      if (open.size === 0) waiter.left = { name: this.view.comm(r.task), ns: r.ns };
+    }
+    this.seenBy.delete(r.task);
     if (row === undefined) return;
-    if (this.rows.at(-1) !== row) {
+    const at = this.rows.lastIndexOf(row);
+    if (this.isTorn(row)) {
       row.symbol = "[";
-      this.row(r, r.task, "]", "");
+      this.row(r, r.task, "]", this.leaveText(row));
       return;
     }
-    const before = this.rows.at(-2);
-    if (before === undefined || before.sections === 0 || before.symbol !== "R" || before.lane !== row.lane) {
-      return;
-    }
+    const before = this.readsBefore(at, row.lane);
+    if (before === undefined) return;
     before.sections++;
-    this.rows.pop();
+    this.rows.splice(at, 1);
+  }
+
+  /** Whether other rows fall into a section: anything but what readers on other CPUs do. */
+  private isTorn(row: Row): boolean {
+    return this.rows.slice(this.rows.lastIndexOf(row) + 1).some((other) => !this.isReading(other));
+  }
+
+  /** Whether a row is about read-side sections; on one CPU the end of one is not skipped. */
+  private isReading({ sections, symbol }: Row): boolean {
+    return sections > 0 || (symbol === "]" && this.smp);
+  }
+
+  /** What the end of a section says that other rows fall into. */
+  protected leaveText(_row: Row): string {
+    return "rcu_read_unlock()";
+  }
+
+  /** The row of earlier sections of a task, if nothing but reading came between. */
+  private readsBefore(at: number, lane: number): Row | undefined {
+    for (let i = at - 1; i >= 0; i--) {
+      const row = this.rows[i];
+      if (!this.isReading(row) || (row.symbol !== "R" && (!this.smp || row.lane === lane))) return undefined;
+      if (row.lane === lane) return row;
+    }
+    return undefined;
   }
 
   private queue(r: EventRecord, touch: Touch & { kind: "queued" }): void {
-    if (touch.by === "kvfree_rcu") {
-      this.armsSoon = true;
-      const waiter = this.waiter(r, touch.addr, false);
-      this.collecting.push(waiter);
-      this.row(r, r.task, "Q", `kvfree_rcu(${formatAddr(touch.addr)})`, [waiter]);
-    } else if (this.isRcuWork(touch.func)) {
-      for (const waiter of this.collecting) waiter.closed = r.ns;
-      this.inGracePeriod.push(...this.collecting);
-      this.collecting = [];
-      this.row(r, RCU_LANE, "g", "the batch is closed, a grace period begins");
-    } else if (touch.func < 4096) {
-      this.row(r, r.task, "Q", "no block for it: call_rcu() of its head");
-    } else {
+    if (touch.by === "kvfree_rcu") this.queueKvfree(r, touch.addr);
+    else if (this.isRcuWork(touch.func)) this.queueBatch(r, touch.addr);
+    else if (touch.func < 4096) this.row(r, r.task, "Q", "no block for it: call_rcu() of its head");
+    else {
       const frees = this.callbackFrees.get(r.seq);
       const queues = (frees ?? [touch.addr]).map((addr) => this.waiter(r, addr, true));
-      this.inGracePeriod.push(...queues);
-      this.row(r, r.task, "Q", `call_rcu(${this.symbol(touch.func)})`, queues);
+      this.queueCallback(r, touch.addr, queues);
+      this.row(r, r.task, "Q", `call_rcu(${this.symbol(touch.func)})`, { queues });
     }
   }
 
-  private waiter(queued: EventRecord, addr: number, callback: boolean): Waiter {
-    const readers = [...this.reading.keys()].map((pid) => this.view.comm(pid));
+  protected waiter(queued: EventRecord, addr: number, callback: boolean): Waiter {
+    const open = new Set(this.reading.keys());
+    const readers = [...open].map((pid) => this.view.comm(pid));
     const waiter: Waiter = { addr, queued, callback, readers, what: this.allocated.get(addr) ?? "" };
+    for (const pid of open) {
+      const seen = this.seenBy.get(pid);
+      if (seen === undefined) this.seenBy.set(pid, [{ waiter, open }]);
+      else seen.push({ waiter, open });
+    }
     this.waiters.push(waiter);
     this.waiting.set(addr, waiter);
     return waiter;
@@ -228,51 +262,11 @@ class StoryTeller {
     if (waiter !== undefined) {
       this.waiting.delete(addr);
       waiter.freed = r;
-      const at = this.collecting.indexOf(waiter);
-      if (at >= 0) this.collecting.splice(at, 1); // freed on the spot: no block could be had
-      this.row(r, at >= 0 ? r.task : RCU_LANE, "F", `${by}(${formatAddr(addr)})`, [], waiter);
+      const lane = this.freeByRcu(r, waiter) ? RCU_LANE : r.task;
+      this.row(r, lane, "F", `${by}(${formatAddr(addr)})`, { frees: [waiter] });
     } else if (addr === 0 && this.sites.isUserCode(r)) {
       this.row(r, r.task, "f", `${by}(NULL) in ${this.sites.nameOf(r)}()`);
     }
-  }
-
-  private timer(r: EventRecord): void {
-    const [timer, a, b, c] = r.args;
-    const fn = this.symbol(r.kind === TIMER_START ? a : b);
-    if (fn !== "delayed_work_timer_fn") return;
-    if (r.kind === TIMER_START) {
-      if (!this.armsSoon) return;
-      this.batchTimers.add(timer);
-      this.row(r, RCU_LANE, "t", `batch timer armed: ${b - c} jiffies`);
-    } else if (this.batchTimers.has(timer)) {
-      for (const waiter of this.collecting) waiter.timer ??= r.ns;
-      this.row(r, RCU_LANE, "t", "batch timer fires");
-    }
-  }
-
-  private work(r: EventRecord): void {
-    const fn = this.symbol(r.args[1]);
-    if (!/^kv?free_rcu_(monitor|work)$/.test(fn)) return;
-    this.armsSoon = fn.endsWith("monitor");
-    this.row(r, RCU_LANE, "w", `${fn} on ${this.view.comm(r.task)}`);
-  }
-
-  /** Tiny RCU raises its softirq at the moment a grace period ends, and nowhere else. */
-  private quiescentState(r: EventRecord, i: number): void {
-    if (this.inGracePeriod.length === 0) return;
-    const ender = (r.flags & FLAG_HARDIRQ) !== 0 ? "the tick in user mode" : this.switchAfter(r, i);
-    for (const waiter of this.inGracePeriod) {
-      waiter.over = r.ns;
-      waiter.ender = ender;
-    }
-    this.inGracePeriod = [];
-    this.row(r, RCU_LANE, "g", `the grace period is over: ${ender}`);
-  }
-
-  private switchAfter(r: EventRecord, i: number): string {
-    const next = this.records.slice(i, i + 16).find((s) => s.kind === SCHED_SWITCH_EVENT && s.cpu === r.cpu);
-    if (next === undefined) return "a quiescent state";
-    return `switch from ${this.k.log.text(next.args[0])} to ${this.k.log.text(next.args[4])}`;
   }
 
   private console(r: EventRecord): void {
@@ -284,11 +278,11 @@ class StoryTeller {
     }
   }
 
-  private symbol(addr: number): string {
+  protected symbol(addr: number): string {
     return kallsyms_lookup(this.k, addr);
   }
 
-  private isRcuWork(func: number): boolean {
+  protected isRcuWork(func: number): boolean {
     return func >= 4096 && this.symbol(func) === "rcu_work_rcufn";
   }
 }

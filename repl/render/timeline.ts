@@ -9,8 +9,8 @@
 import { formatAddr } from "../../kernel/machine/addr.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
 import { RCU_LANE, type Row, type Story, type Waiter } from "./story.ts";
+import { COLUMNS, ms, wrapped } from "./text.ts";
 
-const COLUMNS = 80;
 /** Most rows and objects that are shown; the rest is counted. */
 const MOST_ROWS = 400;
 const MOST_OBJECTS = 12;
@@ -40,16 +40,20 @@ export function* timelineLines(
   yield [...lanes.map((pid, i) => `${i + 1} ${view.comm(pid)}`), "r RCU"].join("  ").slice(0, COLUMNS);
   yield* LEGEND;
   yield "";
-  const margin = 18 + 2 * (lanes.length + 1) + (objects.width === 0 ? 0 : objects.width + 1);
-  yield `${"ms".padStart(8)} ${"event".padStart(6)}  ${[...lanes.map((_, i) => i + 1), "r"].join(" ")}`;
+  const cpu = story.smp ? 5 : 0; // columns
+  const margin = 18 + cpu + 2 * (lanes.length + 1) + (objects.width === 0 ? 0 : objects.width + 1);
+  yield `${"ms".padStart(8)} ${"event".padStart(6)}  ${story.smp ? " cpu " : ""}${
+    [...lanes.map((_, i) => i + 1), "r"].join(" ")
+  }`;
   const inside = new Set<number>();
   for (const row of story.rows.slice(0, MOST_ROWS)) {
     const cells = [...lanes, RCU_LANE].map((lane) => cellOf(row, lane, inside));
     if (row.symbol === "[") inside.add(row.lane);
     if (row.symbol === "]") inside.delete(row.lane);
     const letters = objects.width === 0 ? "" : `${objects.cells(row)} `;
+    const where = story.smp ? `${String(row.record.cpu).padStart(4)} ` : "";
     const head = `${ms(row.record.ns - startNs).padStart(8)} ${String(row.record.seq).padStart(6)}  ` +
-      `${cells.join(" ")} ${letters} `;
+      `${where}${cells.join(" ")} ${letters} `;
     yield* wrapped(head, textOf(row, objects), margin);
   }
   if (story.rows.length > MOST_ROWS) {
@@ -75,10 +79,12 @@ function textOf(row: Row, objects: ObjectColumns): string {
     if (row.symbol === "[") return "rcu_read_lock()";
     return row.sections === 1 ? "reads" : `reads ${row.sections} times`;
   }
-  if (row.symbol === "]") return "rcu_read_unlock()";
-  const { frees } = row;
-  if (frees?.freed === undefined) return row.text;
-  return `${row.text} = ${objects.letter(frees)}, after ${ms(frees.freed.ns - frees.queued.ns)} ms`;
+  const { about, frees } = row;
+  if (about.length > 0) return `${row.text}: ${objects.lettersOf(about)}`;
+  const [first] = frees;
+  if (first?.freed === undefined) return row.text;
+  if (frees.length > 1) return `${row.text}: ${objects.lettersOf(frees)}`;
+  return `${row.text} = ${objects.letter(first)}, after ${ms(first.freed.ns - first.queued.ns)} ms`;
 }
 
 /** Which column an object has while it waits: columns are used again. */
@@ -99,13 +105,20 @@ class ObjectColumns {
         columns[column] = waiter;
         this.columnOf.set(waiter, column);
       }
-      if (row.frees !== undefined) columns[this.columnOf.get(row.frees) ?? 0] = undefined;
+      for (const waiter of row.frees) columns[this.columnOf.get(waiter) ?? 0] = undefined;
     }
     this.width = Math.min(MOST_COLUMNS, columns.length);
   }
 
   letter(waiter: Waiter): string {
     return this.letters.get(waiter) ?? "#";
+  }
+
+  /** `A, B, C`, and how many more. */
+  lettersOf(waiters: readonly Waiter[]): string {
+    const named = waiters.map((waiter) => this.letter(waiter)).filter((letter) => letter !== "#");
+    const more = waiters.length - named.length;
+    return [...named, ...(more === 0 ? [] : [`${more} more`])].join(", ");
   }
 
   /** The columns at a row; rows are asked for in order. */
@@ -115,9 +128,9 @@ class ObjectColumns {
       const waiter = this.here[i];
       if (waiter === undefined) return " ";
       if (row.queues.includes(waiter)) return this.letter(waiter);
-      return row.frees === waiter ? "F" : "|";
+      return row.frees.includes(waiter) ? "F" : "|";
     });
-    if (row.frees !== undefined) this.here[this.columnOf.get(row.frees) ?? 0] = undefined;
+    for (const waiter of row.frees) this.here[this.columnOf.get(waiter) ?? 0] = undefined;
     return cells.join("");
   }
 }
@@ -126,54 +139,82 @@ class ObjectColumns {
 function* endings(story: Story, objects: ObjectColumns): Generator<string, void, void> {
   if (story.waiters.length === 0) return;
   yield "";
-  for (const waiter of story.waiters.slice(0, MOST_OBJECTS)) {
+  const same = story.smp ? sameWay(story.waiters) : new Map<Waiter, Waiter[]>();
+  const firsts = story.smp ? [...same.keys()] : story.waiters;
+  for (const waiter of firsts.slice(0, MOST_OBJECTS)) {
     const what = waiter.what === "" ? "" : ` (${waiter.what})`;
-    yield* wrapped(`${objects.letter(waiter)} `, `${formatAddr(waiter.addr)}${what} ${waitedFor(waiter)}`, 2);
+    const readers = story.smp ? readersText(waiter) : "";
+    yield* wrapped(
+      `${objects.letter(waiter)} `,
+      `${formatAddr(waiter.addr)}${what} ${waitedFor(waiter)}${readers}`,
+      2,
+    );
+    const others = same.get(waiter) ?? [];
+    if (others.length > 0) yield* wrapped("  ", `and so did ${objects.lettersOf(others)}`, 2);
   }
-  const more = story.waiters.length - MOST_OBJECTS;
+  const more = firsts.length - MOST_OBJECTS;
   if (more > 0) yield `and ${more} more objects`;
   const read = story.waiters.filter((waiter) => waiter.readers.length > 0);
-  yield read.length === 0
-    ? `No read-side section was open when ${story.waiters.length === 1 ? "it" : "any of them"} was queued.`
-    : `A read-side section was open when ${
-      read.map((waiter) => objects.letter(waiter)).join(", ")
+  if (read.length === 0) {
+    yield `No read-side section was open when ${
+      story.waiters.length === 1 ? "it" : "any of them"
     } was queued.`;
+  } else if (!story.smp) yield `A read-side section was open when ${objects.lettersOf(read)} was queued.`;
+}
+
+/** Objects of one batch, as far as one story is true of all, behind the first of them. */
+function sameWay(waiters: readonly Waiter[]): Map<Waiter, Waiter[]> {
+  const firsts = new Map<string, Waiter>();
+  const groups = new Map<Waiter, Waiter[]>();
+  for (const waiter of waiters) {
+    const { callback, what, readers, left, timer, closed, over, ender, invoked, freed } = waiter;
+    const key = [callback, what, readers.join(), left?.ns, timer, closed, over, ender, invoked, freed?.ns]
+      .join("|");
+    const first = firsts.get(key);
+    if (first !== undefined) groups.get(first)?.push(waiter);
+    else {
+      firsts.set(key, waiter);
+      groups.set(waiter, []);
+    }
+  }
+  return groups;
+}
+
+/** Who could still see an object when it was queued, and for how long. */
+function readersText({ readers, left, queued, freed }: Waiter): string {
+  if (readers.length === 0) return "";
+  const who = readers.length === 1 ? "its reader" : `the last of its ${readers.length} readers`;
+  if (freed !== undefined && (left === undefined || left.ns > freed.ns)) {
+    const name = left?.name ?? readers.at(-1);
+    return `. It was freed while ${name} was still in the section that had begun before it was queued`;
+  }
+  return left === undefined
+    ? `. Still in a section that began before: ${readers.join(", ")}`
+    : `. ${who[0].toUpperCase()}${who.slice(1)}, ${left.name}, had left after ${ms(left.ns - queued.ns)}`;
 }
 
 function waitedFor(waiter: Waiter): string {
-  const { queued, timer, closed, over, ender, freed } = waiter;
+  const { queued, timer, closed, over, ender, invoked, freed } = waiter;
   const parts: string[] = [];
   let since = queued.ns;
   function part(until: number | undefined, what: string): void {
     if (until === undefined) return;
+    if (until < since) { // a grace period that was over before the object came into its slot
+      parts.push(`none for ${what}`);
+      return;
+    }
     parts.push(`${ms(until - since)} for ${what}`);
     since = until;
   }
   part(timer, "the batch timer");
   part(closed, "the monitor");
   part(over, `the grace period (${ender})`);
-  if (freed === undefined) return parts.length === 0 ? "waits" : `waits; so far ${parts.join(", ")}`;
+  part(invoked, "its callback");
+  if (freed === undefined) {
+    const timer = waiter.stranded === true ? ", and no timer is armed for it" : "";
+    return `waits${parts.length === 0 ? "" : `; so far ${parts.join(", ")}`}${timer}`;
+  }
   if (parts.length === 0) return "was freed on the spot: there was no page for a block";
   part(freed.ns, waiter.callback ? "the softirq" : "the work");
   return `waited ${ms(freed.ns - queued.ns)} ms: ${parts.join(", ")}`;
-}
-
-function ms(ns: number): string {
-  return (ns / 1e6).toFixed(3);
-}
-
-/** Text behind a head, continued at the margin. */
-function* wrapped(head: string, text: string, margin: number): Generator<string, void, void> {
-  let line = head;
-  let empty = true;
-  for (const word of text.split(" ")) {
-    if (!empty && line.length + 1 + word.length > COLUMNS) {
-      yield line.trimEnd();
-      line = " ".repeat(margin);
-      empty = true;
-    }
-    line += empty ? word : ` ${word}`;
-    empty = false;
-  }
-  yield line.trimEnd().slice(0, COLUMNS);
 }

@@ -31,7 +31,11 @@ const OOPS =
 /** The shell's status for a verdict. */
 export function verdictStatus(k: Kernel, verdict: RunVerdict): ExitStatus {
   const status = STATUS_OF[verdict.ending];
-  if (status !== STATUS.ok || verdict.reports === 0) return status;
+  const broken = verdict.violations.length > 0;
+  if (broken && status === STATUS.inconclusive) return STATUS.failed;
+  if (status !== STATUS.ok || verdict.reports === 0) {
+    return status === STATUS.ok && broken ? STATUS.failed : status;
+  }
   return k.reports.slice(-verdict.reports).some((r: KernelReport) => OOPS.test(r.title))
     ? STATUS.bug
     : STATUS.failed;
@@ -45,9 +49,22 @@ export function* verdictLines(k: Kernel, name: string, verdict: RunVerdict): Gen
     : MEANING[ending];
   yield `${name}: ${meaning}, event ${lastEvent}, ${milliseconds(ns)} ms, ${count(reports, "report")}`;
   for (const task of remaining) yield `  ${task.comm} (pid ${task.pid}) ${task.state}`;
+  yield* rcuWaitLines(verdict);
+  for (const { property, text } of verdict.violations) yield `  property ${property} violated: ${text}`;
   if (ending !== "undrained") return;
   if (k.rcu.busy(k)) yield "  RCU has callbacks that were not invoked: rcu shows them";
   if (k.kvfree.busy(k)) yield "  kvfree_rcu() holds pointers that were not freed: krc shows them";
+}
+
+/** CPUs that are named one by one. */
+const MOST_CPUS = 8;
+
+/** Which CPUs, and which tasks on them, hold up the grace period. */
+function* rcuWaitLines({ rcuWaits }: RunVerdict): Generator<string, void, void> {
+  for (const { cpu, comm, pid, doing } of rcuWaits.slice(0, MOST_CPUS)) {
+    yield `  RCU waits for CPU ${cpu}: ${comm} (pid ${pid}) is ${doing}`;
+  }
+  if (rcuWaits.length > MOST_CPUS) yield `  and for ${rcuWaits.length - MOST_CPUS} more CPUs`;
 }
 
 /** `1 report`, `2 reports`, `0 reports`. */

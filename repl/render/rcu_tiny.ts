@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The state of RCU and of kvfree_rcu() in words.
+// The state of tiny RCU and of its kvfree_rcu() in words, and why its last grace period ended.
 //
-// Ours. A look at what rcu/tiny.ts keeps. Invariant: every number is read from the machine; nothing is guessed.
+// Ours. A look at what rcu/tiny.ts keeps, and at the log. On one CPU a grace period is not an object of its own: a
+// callback waits, a quiescent state comes, the callback runs. Invariant: every number is read from the machine; nothing
+// is guessed.
 
 import type { Kernel } from "../../kernel/kernel.ts";
 import { formatAddr, NULL } from "../../kernel/machine/addr.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
+import { type EventRecord, FLAG_HARDIRQ } from "../../kernel/machine/log.ts";
 import { kallsyms_lookup } from "../../kernel/kallsyms.ts";
+import { RCU_SOFTIRQ } from "../../kernel/softirq.ts";
+import { SCHED_SWITCH_EVENT } from "../../kernel/trace/events/sched.ts";
+import type { TraceView } from "../../kernel/trace/trace_event.ts";
 import { rcu_head } from "../../rcu/rcu.ts";
 import { KVFREE_BULK_MAX_ENTR } from "../../rcu/kvfree_bulk.ts";
 import { KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
+import type { SiteTable } from "../sites.ts";
+import { eventId, touchOf } from "./allocations.ts";
+import { ms, wrapped } from "./text.ts";
 import { count } from "./verdict.ts";
 
 /** Most callbacks and pointers that are listed one by one. */
 const MOST_LISTED = 10;
 
 /** The callback list of tiny RCU. */
-export function* rcuLines(k: Kernel): Generator<string, void, void> {
+export function* tinyLines(k: Kernel): Generator<string, void, void> {
   const { callbacks, readyToRun } = tinyState(k);
   yield "tiny RCU: one CPU, so any context switch, and any tick in user mode, ends a grace period";
   yield `${count(callbacks.length, "callback")} queued` +
@@ -40,7 +49,7 @@ function callbackText(k: Kernel, head: VirtAddr): string {
 }
 
 /** The blocks of kvfree_rcu(). */
-export function* krcLines(k: Kernel): Generator<string, void, void> {
+export function* tinyKrcLines(k: Kernel): Generator<string, void, void> {
   const { collecting, waiting, spare, monitor_todo } = tinyState(k);
   const drain = KVFREE_DRAIN_JIFFIES(k);
   yield `kvfree_rcu(): blocks of ${KVFREE_BULK_MAX_ENTR} pointers, a batch goes ${drain} jiffies after its first pointer`;
@@ -72,4 +81,57 @@ function* chainLines(
 function recordAt(k: Kernel, block: VirtAddr, i: number): number {
   const at = k.ram.translate(block + 16 + 8 * i);
   return at < 0 ? NULL : k.ram.rawLoadPtr(at);
+}
+
+const SOFTIRQ_RAISE = eventId("softirq_raise");
+
+/** `rcu why`: the last callback, what it waited for, and what ended that. */
+export function* tinyWhyLines(k: Kernel, view: TraceView, sites: SiteTable): Generator<string, void, void> {
+  let queued: EventRecord | undefined;
+  let over: EventRecord | undefined;
+  let next: EventRecord | undefined; // the switch that was the quiescent state
+  let invoked: EventRecord | undefined;
+  for (const r of k.log.records()) {
+    const touch = touchOf(r);
+    if (touch?.kind === "queued" && touch.by === "call_rcu") {
+      queued = r;
+      over = next = invoked = undefined;
+    } else if (queued === undefined) continue;
+    else if (r.kind === SOFTIRQ_RAISE && r.args[0] === RCU_SOFTIRQ) over ??= r;
+    else if (r.kind === SCHED_SWITCH_EVENT && over !== undefined) next ??= r;
+    else if (touch?.kind === "invoked" && touch.addr === queued.args[0]) invoked ??= r;
+  }
+  if (queued === undefined) {
+    yield "tiny RCU: no callback has waited for a grace period yet";
+    return;
+  }
+  const place = sites.placeOf(queued);
+  const func = queued.args[1];
+  const what = func < 4096 ? `a head at offset ${func}` : kallsyms_lookup(k, func);
+  yield* wrapped(
+    "asked for by ",
+    `${view.comm(queued.task)}: call_rcu() of ${what}${
+      place === "" ? "" : ` in ${place}`
+    }, event ${queued.seq}`,
+    2,
+  );
+  if (over === undefined) {
+    yield `it waits, ${
+      ms(k.now() - queued.ns)
+    } ms so far: the next context switch, or tick in user mode, ends it`;
+    return;
+  }
+  const how = (over.flags & FLAG_HARDIRQ) !== 0
+    ? "the tick in user mode"
+    : next === undefined
+    ? "a context switch"
+    : `the switch from ${k.log.text(next.args[0])} to ${k.log.text(next.args[4])}`;
+  yield* wrapped(
+    "over ",
+    `${ms(over.ns - queued.ns)} ms later by ${how}, event ${over.seq}: one CPU, so whoever read has left`,
+    2,
+  );
+  yield invoked === undefined
+    ? "the callback was not invoked yet: softirq RCU will do it"
+    : `the callback was invoked ${ms(invoked.ns - over.ns)} ms after that, event ${invoked.seq}`;
 }
