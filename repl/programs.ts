@@ -13,6 +13,8 @@ import { FailedError, headline, placeOf, ShellError, shortFile, UsageError } fro
 const EXAMPLES: Readonly<Record<string, () => Promise<{ default: Scenario }>>> = {
   ext4_kvfree_array_rcu: () => import("../examples/ext4_kvfree_array_rcu.ts"),
   hello_kvfree_rcu: () => import("../examples/hello_kvfree_rcu.ts"),
+  kvfree_early: () => import("../examples/bugs/kvfree_early.ts"),
+  kvfree_stranded: () => import("../examples/bugs/kvfree_stranded.ts"),
 };
 
 /** A scenario and the name by which a token finds it again. */

@@ -5,6 +5,7 @@
 
 import type { Command } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
+import { bugCommands } from "./bugs.ts";
 import { faultCommands } from "./fault.ts";
 import { machineCommands } from "./machine.ts";
 import { memoryCommands } from "./memory.ts";
@@ -17,6 +18,7 @@ import { traceCommands } from "./trace.ts";
 /** All of them. */
 export const kernelCommands: readonly Command<KernelSession>[] = [
   ...tourCommands,
+  ...bugCommands,
   ...machineCommands,
   ...runCommands,
   ...replayCommands,
