@@ -53,7 +53,7 @@ const NEAR_FRAMES = 16;
  *
  * @invented save_stack_trace() walks real stacks
  */
-export function stackFrames(most: number = MAX_FRAMES): StackFrame[] {
+export function stackFrames(most: number = MAX_FRAMES, anonymous = false): StackFrame[] {
   const host = Error as unknown as V8Error;
   const limit = host.stackTraceLimit;
   const prepare = host.prepareStackTrace;
@@ -62,10 +62,14 @@ export function stackFrames(most: number = MAX_FRAMES): StackFrame[] {
   const sites = new Error().stack as unknown as readonly CallSite[];
   host.prepareStackTrace = prepare;
   host.stackTraceLimit = limit;
+  return framesOf(sites, anonymous);
+}
+
+function framesOf(sites: readonly CallSite[], anonymous: boolean): StackFrame[] {
   const frames: StackFrame[] = [];
   for (const site of Array.isArray(sites) ? sites : []) {
     const name = site.getFunctionName() ?? "";
-    if (name === "" || name === "stackFrames" || name === "next") continue;
+    if (name === "stackFrames" || name === "next" || (name === "" && !anonymous)) continue;
     // The script's name costs little; the file's name and line go through the host's source map.
     const file = withoutScheme(site.getScriptNameOrSourceURL?.() ?? site.getFileName() ?? "");
     // Below the engine the stack is the host's.
@@ -74,6 +78,45 @@ export function stackFrames(most: number = MAX_FRAMES): StackFrame[] {
     frames.push(new HostFrame(name.replace(/^.*\./, ""), file, site));
   }
   return frames;
+}
+
+/**
+ * A call chain that is kept for later. Taking it costs a microsecond or two; who is in it is looked up when asked for.
+ *
+ * @invented lib/stackdepot.c keeps the addresses
+ */
+export class StackSnapshot {
+  readonly #error: Error;
+
+  constructor(most: number = MAX_FRAMES) {
+    const host = Error as unknown as V8Error;
+    const limit = host.stackTraceLimit;
+    host.stackTraceLimit = most;
+    this.#error = new Error();
+    host.stackTraceLimit = limit;
+  }
+
+  /** As callTrace() would have given then. The host formats a stack at the first look, so only that one counts. */
+  callTrace(): string[] {
+    return namesOf(this.frames());
+  }
+
+  #frames: StackFrame[] | null = null;
+
+  /** As stackFrames() would have given then. */
+  frames(): StackFrame[] {
+    this.#frames ??= this.#look();
+    return this.#frames;
+  }
+
+  #look(): StackFrame[] {
+    const host = Error as unknown as V8Error;
+    const prepare = host.prepareStackTrace;
+    host.prepareStackTrace = sitesOnly;
+    const sites = this.#error.stack as unknown as readonly CallSite[];
+    host.prepareStackTrace = prepare;
+    return framesOf(sites, true).filter((frame) => frame.name !== "StackSnapshot");
+  }
 }
 
 /** A frame whose line is looked up when it is asked for. */
@@ -86,17 +129,37 @@ class HostFrame implements StackFrame {
 }
 
 /** The files that make reports: not part of what they report. */
-const REPORTERS = ["kernel/stacktrace.ts", "kernel/printk.ts", "kernel/bug.ts"].map((file) => ROOT + file);
+const REPORTERS = [
+  "kernel/stacktrace.ts",
+  "kernel/printk.ts",
+  "kernel/bug.ts",
+  "mm/kasan/generic.ts",
+  "mm/kasan/report.ts",
+].map((file) => ROOT + file);
 
 /** Folders of the emulated kernel proper: there a name that is not C's is a helper of the function that called it. */
 const MIRRORS = ["kernel/", "mm/", "rcu/", "init/"].map((folder) => ROOT + folder);
 
 /** Names of the current call chain, innermost first, up to the thread's body; helpers of ours are left out. */
 export function callTrace(): string[] {
-  return stackFrames()
-    .filter(({ file }) => !REPORTERS.includes(file))
-    .filter(({ file, name }) => C_NAME.test(name) || !MIRRORS.some((folder) => file.startsWith(folder)))
+  return namesOf(stackFrames());
+}
+
+function namesOf(frames: readonly StackFrame[]): string[] {
+  return frames
+    .filter(({ file, name }) => name !== "" && !REPORTERS.includes(file))
+    .filter(isNotHelper)
     .map((frame) => frame.name);
+}
+
+/** Whether the function bears a C name, or is not part of the emulated kernel: no helper of ours. */
+export function isNotHelper({ file, name }: StackFrame): boolean {
+  return C_NAME.test(name) || !MIRRORS.some((folder) => file.startsWith(folder));
+}
+
+/** The frame's file, from the project's root if it is part of it, else its last name. */
+export function shortFileOf({ file }: StackFrame): string {
+  return file.startsWith(ROOT) ? file.slice(ROOT.length) : file.split("/").at(-1) ?? file;
 }
 
 const C_NAME = /^_*[a-z][a-z0-9_]*$/;

@@ -25,15 +25,21 @@ export const PG_active = 0x20;
 export const PG_slab = 0x200;
 export const PG_reserved = 0x1000;
 export const PG_head = 0x10000;
-/** All of the above. @mirrors include/linux/page-flags.h:PAGE_FLAGS_CHECK_AT_PREP */
-export const PAGE_FLAGS_CHECK_AT_PREP = 0xff_ffff;
-/** What no page may have when it is freed. @mirrors include/linux/page-flags.h:PAGE_FLAGS_CHECK_AT_FREE */
-export const PAGE_FLAGS_CHECK_AT_FREE = PG_locked | PG_active | PG_slab | PG_reserved;
+
+/** Head page of a page. @mirrors include/linux/page-flags.h:compound_head */
+export function compound_head(m: mem_map_t, p: page): page {
+  const head = m.compound_head[p];
+  return head === 0 ? p : head as page;
+}
 
 // Page types: in Linux bits of page_type, which overlays _mapcount; here above the flags, so that a test is one access.
 export const PG_buddy = 0x100_0000;
 export const PG_table = 0x200_0000;
 export const PG_guard = 0x400_0000;
+/** What no page may have when it is freed. @mirrors include/linux/page-flags.h:PAGE_FLAGS_CHECK_AT_FREE */
+export const PAGE_FLAGS_CHECK_AT_FREE = PG_locked | PG_active | PG_slab | PG_reserved;
+/** All of the above. @mirrors include/linux/page-flags.h:PAGE_FLAGS_CHECK_AT_PREP */
+export const PAGE_FLAGS_CHECK_AT_PREP = 0xff_ffff;
 export const PAGE_TYPES = PG_buddy | PG_table | PG_guard;
 
 /** What an allocated page serves, for leak verdicts; 0 is "whoever asked for pages". @invented */
@@ -158,14 +164,14 @@ export function list_del(m: mem_map_t, p: page, list: page_list): void {
   m.prev[p] = 0;
 }
 
-/** Direct-map address of a page. @mirrors include/linux/mm.h:page_address */
-export function page_address(p: page): VirtAddr {
-  return (PAGE_OFFSET + p * PAGE_SIZE) as VirtAddr;
-}
-
 /** RAM offset of a page. @mirrors include/asm-generic/page.h:page_to_phys */
 export function page_to_phys(p: page): number {
   return p * PAGE_SIZE;
+}
+
+/** Head page of a direct-map address. @mirrors include/linux/mm.h:virt_to_head_page */
+export function virt_to_head_page(k: Kernel, addr: VirtAddr): page {
+  return compound_head(mem_map(k), virt_to_page(addr));
 }
 
 /** Page of a direct-map address. @mirrors include/linux/mm.h:virt_to_page */
@@ -173,15 +179,9 @@ export function virt_to_page(addr: VirtAddr): page {
   return Math.floor((addr - PAGE_OFFSET) / PAGE_SIZE) as page;
 }
 
-/** Head page of a page. @mirrors include/linux/page-flags.h:compound_head */
-export function compound_head(m: mem_map_t, p: page): page {
-  const head = m.compound_head[p];
-  return head === 0 ? p : head as page;
-}
-
-/** Head page of a direct-map address. @mirrors include/linux/mm.h:virt_to_head_page */
-export function virt_to_head_page(k: Kernel, addr: VirtAddr): page {
-  return compound_head(mem_map(k), virt_to_page(addr));
+/** Direct-map address of a page. @mirrors include/linux/mm.h:page_address */
+export function page_address(p: page): VirtAddr {
+  return (PAGE_OFFSET + p * PAGE_SIZE) as VirtAddr;
 }
 
 /** Smallest order whose block holds `size` bytes. @mirrors include/asm-generic/getorder.h:get_order */

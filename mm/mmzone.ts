@@ -37,6 +37,11 @@ export const MIGRATE_PCPTYPES = 3;
 export const MIGRATE_HIGHATOMIC = 3;
 export const MIGRATE_TYPES = 4;
 
+/** Migratetype of the pageblock that holds the page. @mirrors include/linux/mmzone.h:get_pageblock_migratetype */
+export function get_pageblock_migratetype(z: zone, p: page): number {
+  return get_pfnblock_flags_mask(z, p);
+}
+
 /** @mirrors mm/page_alloc.c:migratetype_names */
 export const migratetype_names: readonly string[] = ["Unmovable", "Movable", "Reclaimable", "HighAtomic"];
 
@@ -54,6 +59,15 @@ export const ZONE_BOOSTED_WATERMARK = 1;
 
 /** A run of kswapd or direct reclaim without progress may happen so often. @mirrors mm/internal.h:MAX_RECLAIM_RETRIES */
 export const MAX_RECLAIM_RETRIES = 16;
+
+/** What stays the same during one allocation. @mirrors mm/internal.h:alloc_context */
+export class alloc_context {
+  high_zoneidx = ZONE_NORMAL;
+  zonelist: readonly zoneref[] = [];
+  /** First zone to try, and the one whose reserves count. */
+  preferred_zoneref: zoneref | null = null;
+  migratetype = MIGRATE_UNMOVABLE;
+}
 
 // enum zone_stat_item
 export const NR_FREE_PAGES = 0;
@@ -96,6 +110,36 @@ export const ALLOC_KSWAPD = 0x800;
 export class free_area {
   readonly free_list: readonly page_list[] = Array.from({ length: MIGRATE_TYPES }, () => new page_list());
   nr_free = 0;
+}
+
+/** First page of a free list, NULL_PAGE when there is none. @mirrors include/linux/mmzone.h:get_page_from_free_area */
+export function get_page_from_free_area(area: free_area, migratetype: number): page {
+  return area.free_list[migratetype].first;
+}
+
+/** @mirrors include/linux/mmzone.h:free_area_empty */
+export function free_area_empty(area: free_area, migratetype: number): boolean {
+  return area.free_list[migratetype].first === 0;
+}
+
+/** @mirrors include/linux/mmzone.h:min_wmark_pages */
+export function min_wmark_pages(z: zone): number {
+  return z._watermark[WMARK_MIN] + z.watermark_boost;
+}
+
+/** @mirrors include/linux/mmzone.h:low_wmark_pages */
+export function low_wmark_pages(z: zone): number {
+  return z._watermark[WMARK_LOW] + z.watermark_boost;
+}
+
+/** @mirrors include/linux/mmzone.h:high_wmark_pages */
+export function high_wmark_pages(z: zone): number {
+  return z._watermark[WMARK_HIGH] + z.watermark_boost;
+}
+
+/** @mirrors include/linux/mmzone.h:wmark_pages */
+export function wmark_pages(z: zone, i: number): number {
+  return z._watermark[i] + z.watermark_boost;
 }
 
 /** Free single pages of one CPU. @mirrors include/linux/mmzone.h:per_cpu_pages */
@@ -143,6 +187,39 @@ export class zone {
   }
 }
 
+/** Pages that the allocator manages: present less reserved. @mirrors include/linux/mmzone.h:zone_managed_pages */
+export function zone_managed_pages(z: zone): number {
+  return z.managed_pages;
+}
+
+/** The only node. @mirrors mm/memblock.c:contig_page_data */
+export const contig_page_data: KernelStatic<pglist_data> = KERNEL_STATIC(
+  "contig_page_data",
+  () => new pglist_data(),
+);
+
+export const statics: readonly StaticKey[] = [contig_page_data];
+
+/** Zone of a page: all of RAM is in zone Normal. @mirrors include/linux/mm.h:page_zone */
+export function page_zone(k: Kernel, _page: page): zone {
+  return contig_page_data(k).node_zones[ZONE_NORMAL];
+}
+
+/** @mirrors include/linux/mmzone.h:zone_idx */
+export function zone_idx(z: zone): number {
+  return z.index;
+}
+
+/** @mirrors include/linux/mmzone.h:zone_end_pfn */
+export function zone_end_pfn(z: zone): number {
+  return z.zone_start_pfn + z.spanned_pages;
+}
+
+/** @mirrors include/linux/mmzone.h:zone_spans_pfn */
+export function zone_spans_pfn(z: zone, pfn: number): boolean {
+  return pfn >= z.zone_start_pfn && pfn < zone_end_pfn(z);
+}
+
 /** A zone in the order in which a request tries them. @mirrors include/linux/mmzone.h:zoneref */
 export interface zoneref {
   readonly zone: zone;
@@ -172,48 +249,6 @@ export class pglist_data {
   readonly vm_stat: Int32Array = new Int32Array(NR_VM_NODE_STAT_ITEMS);
 }
 
-/** The only node. @mirrors mm/memblock.c:contig_page_data */
-export const contig_page_data: KernelStatic<pglist_data> = KERNEL_STATIC(
-  "contig_page_data",
-  () => new pglist_data(),
-);
-
-export const statics: readonly StaticKey[] = [contig_page_data];
-
-/** What stays the same during one allocation. @mirrors mm/internal.h:alloc_context */
-export class alloc_context {
-  high_zoneidx = ZONE_NORMAL;
-  zonelist: readonly zoneref[] = [];
-  /** First zone to try, and the one whose reserves count. */
-  preferred_zoneref: zoneref | null = null;
-  migratetype = MIGRATE_UNMOVABLE;
-}
-
-/** Zone of a page: all of RAM is in zone Normal. @mirrors include/linux/mm.h:page_zone */
-export function page_zone(k: Kernel, _page: page): zone {
-  return contig_page_data(k).node_zones[ZONE_NORMAL];
-}
-
-/** @mirrors include/linux/mmzone.h:zone_idx */
-export function zone_idx(z: zone): number {
-  return z.index;
-}
-
-/** @mirrors include/linux/mmzone.h:zone_end_pfn */
-export function zone_end_pfn(z: zone): number {
-  return z.zone_start_pfn + z.spanned_pages;
-}
-
-/** @mirrors include/linux/mmzone.h:zone_spans_pfn */
-export function zone_spans_pfn(z: zone, pfn: number): boolean {
-  return pfn >= z.zone_start_pfn && pfn < zone_end_pfn(z);
-}
-
-/** Pages that the allocator manages: present less reserved. @mirrors include/linux/mmzone.h:zone_managed_pages */
-export function zone_managed_pages(z: zone): number {
-  return z.managed_pages;
-}
-
 /** @mirrors include/linux/mmzone.h:managed_zone */
 export function managed_zone(z: zone): boolean {
   return z.managed_pages > 0;
@@ -222,36 +257,6 @@ export function managed_zone(z: zone): boolean {
 /** @mirrors include/linux/mmzone.h:populated_zone */
 export function populated_zone(z: zone): boolean {
   return z.present_pages > 0;
-}
-
-/** @mirrors include/linux/mmzone.h:wmark_pages */
-export function wmark_pages(z: zone, i: number): number {
-  return z._watermark[i] + z.watermark_boost;
-}
-
-/** @mirrors include/linux/mmzone.h:min_wmark_pages */
-export function min_wmark_pages(z: zone): number {
-  return z._watermark[WMARK_MIN] + z.watermark_boost;
-}
-
-/** @mirrors include/linux/mmzone.h:low_wmark_pages */
-export function low_wmark_pages(z: zone): number {
-  return z._watermark[WMARK_LOW] + z.watermark_boost;
-}
-
-/** @mirrors include/linux/mmzone.h:high_wmark_pages */
-export function high_wmark_pages(z: zone): number {
-  return z._watermark[WMARK_HIGH] + z.watermark_boost;
-}
-
-/** First page of a free list, NULL_PAGE when there is none. @mirrors include/linux/mmzone.h:get_page_from_free_area */
-export function get_page_from_free_area(area: free_area, migratetype: number): page {
-  return area.free_list[migratetype].first;
-}
-
-/** @mirrors include/linux/mmzone.h:free_area_empty */
-export function free_area_empty(area: free_area, migratetype: number): boolean {
-  return area.free_list[migratetype].first === 0;
 }
 
 /**
@@ -272,11 +277,6 @@ export function get_pfnblock_flags_mask(z: zone, p: page): number {
  */
 export function set_pfnblock_flags_mask(z: zone, p: page, flags: number): void {
   z.pageblock_flags[(p - z.zone_start_pfn) >>> pageblock_order] = flags;
-}
-
-/** Migratetype of the pageblock that holds the page. @mirrors include/linux/mmzone.h:get_pageblock_migratetype */
-export function get_pageblock_migratetype(z: zone, p: page): number {
-  return get_pfnblock_flags_mask(z, p);
 }
 
 /** Pages in KiB. @mirrors mm/page_alloc.c:K */

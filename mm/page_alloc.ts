@@ -22,6 +22,7 @@ import { type Atomic, done, doneVoid, type MaySleep, STEP } from "../kernel/mach
 import { POINT_ALLOC, pt } from "../kernel/machine/points.ts";
 import { SHADOW_FREE_PAGE } from "../kernel/machine/ram.ts";
 import { BUG_ON, WARN_ON_ONCE } from "../kernel/bug.ts";
+import { debug_check_no_obj_freed } from "../kernel/debugobjects.ts";
 import { for_each_online_cpu, for_each_possible_cpu } from "../kernel/cpumask.ts";
 import { failRulesExist, fault_attr, should_fail, shouldFailExactly } from "../kernel/fault_inject.ts";
 import {
@@ -496,6 +497,7 @@ function free_pages_prepare(
   m.birth[page] = 0;
   m.order[page] = 0;
   m.use[page] = 0;
+  if (k.config.debugObjects) debug_check_no_obj_freed(k, page_address(page), PAGE_SIZE << order);
   k.ram.poison(page_to_phys(page), PAGE_SIZE << order, SHADOW_FREE_PAGE);
   return true;
 }

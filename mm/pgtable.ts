@@ -77,26 +77,6 @@ function tableOf(k: Kernel, entry: pte_t): number {
   return alignDown(k.ram.rawLoadPtr(entry), PAGE_SIZE);
 }
 
-/** The root entry of a kernel address. @mirrors arch/x86/include/asm/pgtable.h:pgd_offset_k */
-export function pgd_offset_k(k: Kernel, addr: number): pte_t {
-  return entryOf(k.ram.pgd, addr, PGDIR_SHIFT);
-}
-
-/** @mirrors arch/x86/include/asm/pgtable.h:pud_offset */
-export function pud_offset(k: Kernel, pgd: pte_t, addr: number): pte_t {
-  return entryOf(tableOf(k, pgd), addr, PUD_SHIFT);
-}
-
-/** @mirrors arch/x86/include/asm/pgtable.h:pmd_offset */
-export function pmd_offset(k: Kernel, pud: pte_t, addr: number): pte_t {
-  return entryOf(tableOf(k, pud), addr, PMD_SHIFT);
-}
-
-/** @mirrors arch/x86/include/asm/pgtable.h:pte_offset_kernel */
-export function pte_offset_kernel(k: Kernel, pmd: pte_t, addr: number): pte_t {
-  return entryOf(tableOf(k, pmd), addr, PAGE_SHIFT);
-}
-
 /** The entry behind `pte` in its table: `pte++`. @invented pointer arithmetic */
 export function nextEntry(pte: pte_t): pte_t {
   return pte + ENTRY_BYTES as pte_t;
@@ -112,6 +92,16 @@ export function addrEnd(addr: number, end: number, shift: number): number {
   return Math.min((Math.floor(addr / span) + 1) * span, end);
 }
 
+/** Writes a leaf entry. @mirrors arch/x86/include/asm/pgtable.h:set_pte_at */
+export function set_pte_at(k: Kernel, pte: pte_t, page: page, prot: pgprot_t): void {
+  k.ram.rawStorePtr(pte, page_to_phys(page) + prot);
+}
+
+/** The page that a leaf entry maps. @mirrors arch/x86/include/asm/pgtable.h:pte_page */
+export function pte_page(k: Kernel, pte: pte_t): page {
+  return Math.floor(k.ram.rawLoadPtr(pte) / PAGE_SIZE) as page;
+}
+
 /** Whether the entry is empty; for every level. @mirrors arch/x86/include/asm/pgtable.h:pte_none */
 export function pte_none(k: Kernel, pte: pte_t): boolean {
   return k.ram.rawLoadPtr(pte) === NULL;
@@ -122,14 +112,24 @@ export function pte_present(k: Kernel, pte: pte_t): boolean {
   return k.ram.rawLoadPtr(pte) % 2 === _PAGE_PRESENT;
 }
 
-/** The page that a leaf entry maps. @mirrors arch/x86/include/asm/pgtable.h:pte_page */
-export function pte_page(k: Kernel, pte: pte_t): page {
-  return Math.floor(k.ram.rawLoadPtr(pte) / PAGE_SIZE) as page;
+/** @mirrors arch/x86/include/asm/pgtable.h:pte_offset_kernel */
+export function pte_offset_kernel(k: Kernel, pmd: pte_t, addr: number): pte_t {
+  return entryOf(tableOf(k, pmd), addr, PAGE_SHIFT);
 }
 
-/** Writes a leaf entry. @mirrors arch/x86/include/asm/pgtable.h:set_pte_at */
-export function set_pte_at(k: Kernel, pte: pte_t, page: page, prot: pgprot_t): void {
-  k.ram.rawStorePtr(pte, page_to_phys(page) + prot);
+/** @mirrors arch/x86/include/asm/pgtable.h:pmd_offset */
+export function pmd_offset(k: Kernel, pud: pte_t, addr: number): pte_t {
+  return entryOf(tableOf(k, pud), addr, PMD_SHIFT);
+}
+
+/** @mirrors arch/x86/include/asm/pgtable.h:pud_offset */
+export function pud_offset(k: Kernel, pgd: pte_t, addr: number): pte_t {
+  return entryOf(tableOf(k, pgd), addr, PUD_SHIFT);
+}
+
+/** The root entry of a kernel address. @mirrors arch/x86/include/asm/pgtable.h:pgd_offset_k */
+export function pgd_offset_k(k: Kernel, addr: number): pte_t {
+  return entryOf(k.ram.pgd, addr, PGDIR_SHIFT);
 }
 
 /** Clears a leaf entry and returns what it was. @mirrors arch/x86/include/asm/pgtable.h:ptep_get_and_clear */

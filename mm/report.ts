@@ -3,7 +3,7 @@
  * Reports of accesses to memory that is not valid. Layout of mm/kasan/report.c and generic_report.c (v5.7).
  *
  * The default machine has a validity shadow but no red zones and no quarantine, so its title does not claim to be KASAN:
- * memory that was freed and handed out again is not noticed, and the report says so.
+ * memory that was freed and handed out again is not noticed. With --kasan the reports are those of kasan/report.ts.
  *
  * @module
  */
@@ -22,12 +22,13 @@ import { firstTime } from "../kernel/bug.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { dumpStackLines, KERN_ERR, report } from "../kernel/printk.ts";
 import { callTrace } from "../kernel/stacktrace.ts";
+import { check_memory_region } from "./kasan/generic.ts";
 import { describe_object } from "./slab_live.ts";
 
 const RULE = "=".repeat(66);
 
-/** What is wrong with the byte at `phys`, in KASAN's words. @mirrors mm/kasan/generic_report.c:get_shadow_bug_type */
-function get_shadow_bug_type(k: Kernel, phys: number, size: number): string {
+/** What is wrong with the byte at `phys`, in KASAN's words. */
+function bugType(k: Kernel, phys: number, size: number): string {
   let granule = phys >>> 3;
   const last = (phys + size - 1) >>> 3;
   while (k.ram.shadow[granule] === SHADOW_VALID && granule < last) granule++;
@@ -53,8 +54,8 @@ function kasanByte(code: number): string {
   return (code === SHADOW_VALID ? 0 : code === 0 ? SHADOW_FREE_PAGE : code).toString(16).padStart(2, "0");
 }
 
-/** Five rows of shadow around the address. @mirrors mm/kasan/report.c:print_shadow_for_address */
-function print_shadow_for_address(k: Kernel, phys: number): string[] {
+/** Five rows of shadow around the address. */
+function shadowRows(k: Kernel, phys: number): string[] {
   const lines = ["Memory state around the buggy address:"];
   const row = phys - phys % 128;
   for (let at = row - 256; at <= row + 256; at += 128) {
@@ -69,12 +70,15 @@ function print_shadow_for_address(k: Kernel, phys: number): string[] {
 /**
  * Reports an access that the shadow forbids; each function reports each kind once.
  *
- * @mirrors mm/kasan/report.c:__kasan_report
- * @simplified the default shadow is not KASAN: another title, no stacks of allocation and free
+ * @invented the default shadow is not KASAN: another title, no stacks of allocation and free
  */
 export function reportBadAccess(k: Kernel, addr: VirtAddr, size: number, write: boolean): void {
+  if (k.config.kasan) {
+    check_memory_region(k, addr, size, write);
+    return;
+  }
   const phys = k.ram.translate(addr);
-  const type = get_shadow_bug_type(k, phys, size);
+  const type = bugType(k, phys, size);
   const where = callTrace()[0] ?? "?";
   if (!firstTime(k, `${type}:${where}:${write}`)) return;
   const p = k.cpu.current;
@@ -88,7 +92,7 @@ export function reportBadAccess(k: Kernel, addr: VirtAddr, size: number, write: 
     "",
     ...describe_object(k, addrAdd(pfnToVirt(0), phys)),
     "",
-    ...print_shadow_for_address(k, phys),
+    ...shadowRows(k, phys),
     RULE,
   ]);
 }

@@ -20,7 +20,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { mutex } from "../kernel/locking/mutex.ts";
 import { raw_spinlock_t, type spinlock_t } from "../kernel/locking/spinlock.ts";
 import { KERNEL_STATIC, type KernelStatic } from "../kernel/static.ts";
-import { NULL_PAGE, type page, page_list } from "./mm_types.ts";
+import { mem_map, NULL_PAGE, type page, page_address, page_list } from "./mm_types.ts";
 import { NR_SLAB_RECLAIMABLE, NR_SLAB_UNRECLAIMABLE } from "./mmzone.ts";
 
 // include/linux/slab.h: flags
@@ -174,6 +174,12 @@ export class kmem_cache_node {
   constructor(readonly addr: VirtAddr) {}
 }
 
+/** Where KASAN keeps what it knows of an object; 0: nowhere, or at its start. @mirrors include/linux/kasan.h:kasan_cache */
+export class kasan_cache {
+  alloc_meta_offset = 0;
+  free_meta_offset = 0;
+}
+
 /** A slab cache. Orders and object counts are packed: order << 16 | objects. @mirrors include/linux/slub_def.h:kmem_cache */
 export class kmem_cache {
   // what every allocation reads
@@ -206,6 +212,7 @@ export class kmem_cache {
   useroffset = 0;
   usersize = 0;
   node: kmem_cache_node | null = null;
+  readonly kasan_info = new kasan_cache();
 
   // ours
   /** The emulated object that stands for this structure; in .data for the two boot caches until bootstrap(). */
@@ -239,8 +246,7 @@ const kobject_layout = struct("kobject", {
 });
 const work_struct_layout = struct("work_struct", { data: ulong, entry: array(ptr, 2), func: ptr });
 
-/** sizeof(struct kmem_cache) with SLUB_CPU_PARTIAL and SYSFS, without memory cgroups, one node. */
-export const kmem_cache_layout = struct("kmem_cache", {
+const kmem_cache_head = {
   cpu_slab: ptr,
   flags: u32,
   min_partial: ulong,
@@ -261,9 +267,17 @@ export const kmem_cache_layout = struct("kmem_cache", {
   list: array(ptr, 2),
   kobj: embed(kobject_layout),
   kobj_remove_work: embed(work_struct_layout),
-  useroffset: u32,
-  usersize: u32,
-  node: array(ptr, 1),
+};
+const kmem_cache_tail = { useroffset: u32, usersize: u32, node: array(ptr, 1) };
+
+/** sizeof(struct kmem_cache) with SLUB_CPU_PARTIAL and SYSFS, without memory cgroups, one node. */
+export const kmem_cache_layout = struct("kmem_cache", { ...kmem_cache_head, ...kmem_cache_tail });
+
+/** The same in a kernel with KASAN. */
+export const kmem_cache_kasan_layout = struct("kmem_cache", {
+  ...kmem_cache_head,
+  kasan_info: embed(struct("kasan_cache", { alloc_meta_offset: int, free_meta_offset: int })),
+  ...kmem_cache_tail,
 });
 
 // mm/slab.h: enum slab_state
@@ -366,6 +380,18 @@ export function slab_ksize(s: kmem_cache): number {
 /** @mirrors mm/slab.h:slab_want_init_on_alloc @simplified the init_on_alloc boot option is left out */
 export function slab_want_init_on_alloc(flags: Gfp, _c: kmem_cache): boolean {
   return (flags & ___GFP_ZERO) !== 0;
+}
+
+/**
+ * The object of the slab at `p` that `x` points at or into; behind the last one, that one.
+ *
+ * @mirrors include/linux/slub_def.h:nearest_obj
+ * @simplified there is no red zone on the left
+ */
+export function nearest_obj(k: Kernel, cache: kmem_cache, p: page, x: VirtAddr): VirtAddr {
+  const start = page_address(p);
+  const index = Math.floor((x - start) / cache.size);
+  return (start + Math.min(index, mem_map(k).objects[p] - 1) * cache.size) as VirtAddr;
 }
 
 /** The cache's part on the only node. @mirrors mm/slab.h:get_node */

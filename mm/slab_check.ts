@@ -2,9 +2,9 @@
 /**
  * Is the slab allocator in order? Everything that must hold between any two steps, looked up in one pass.
  *
- * Each object is live or on exactly one freelist, freelists have no cycle and stay in their slab, counts agree with what
- * is counted, each slab is where its state says: with a CPU when frozen, on the partial list when it has free objects,
- * nowhere when it is full. Looking changes nothing. @invented for tests and the REPL
+ * Each object is live, in quarantine or on exactly one freelist, freelists have no cycle and stay in their slab, counts
+ * agree with what is counted, each slab is where its state says: with a CPU when frozen, on the partial list when it has
+ * free objects, nowhere when it is full. Looking changes nothing. @invented for tests and the REPL
  *
  * An object that a CPU is just about to hand out or take back is in between: check when nothing is under way.
  *
@@ -16,6 +16,7 @@ import type { VirtAddr } from "../kernel/machine/brand.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { mem_map, NULL_PAGE, type page, page_address, PG_slab } from "./mm_types.ts";
 import { cacheTable, type kmem_cache, slab_caches, SLAB_TYPESAFE_BY_RCU } from "./slab.ts";
+import { quarantined } from "./kasan/quarantine.ts";
 import { slabObjectAt } from "./slab_live.ts";
 
 /** Where the slabs of a cache are. */
@@ -30,6 +31,7 @@ interface Places {
 /** What is wrong; empty when nothing is. */
 export function checkSlab(k: Kernel): string[] {
   const problems: string[] = [];
+  const quarantine = k.config.kasan ? quarantined(k).objects : new Set<VirtAddr>();
   for (const s of slab_caches(k)) {
     const say = (text: string): void => {
       problems.push(`${s.name}: ${text}`);
@@ -43,7 +45,7 @@ export function checkSlab(k: Kernel): string[] {
       slabs++;
       objects += m.objects[p];
       checkPlace(k, p as page, places, say);
-      checkObjects(k, s, p as page, places, say);
+      checkObjects(k, s, p as page, places, quarantine, say);
     }
     const n = s.node;
     if (n === null) say("no node");
@@ -142,6 +144,7 @@ function checkObjects(
   s: kmem_cache,
   p: page,
   places: Places,
+  quarantine: ReadonlySet<VirtAddr>,
   say: (text: string) => void,
 ): void {
   const m = mem_map(k);
@@ -157,8 +160,9 @@ function checkObjects(
     const addr = (page_address(p) + i * s.size) as VirtAddr;
     const object = slabObjectAt(k, addr);
     if (object === undefined) say(`${formatAddr(addr)} is not known`);
-    else if (object.live === free.has(i)) say(`${formatAddr(addr)} live ${object.live}, free ${free.has(i)}`);
-    else checkShadow(k, s, addr, object.live ? object.size : 0, say);
+    else if (Number(object.live) + Number(free.has(i)) + Number(quarantine.has(addr)) !== 1) {
+      say(`${formatAddr(addr)} live ${object.live}, free ${free.has(i)}`);
+    } else checkShadow(k, s, addr, object.live ? object.size : 0, say);
   }
 }
 

@@ -67,7 +67,8 @@ import {
   ZERO_OR_NULL_PTR,
   ZERO_SIZE_PTR,
 } from "./slab.ts";
-import { kasan_kmalloc_large, kasan_krealloc } from "./slab_live.ts";
+import { kasan_kmalloc_large, kasan_krealloc } from "./kasan/common.ts";
+import { kasan_cache_shrink, kasan_cache_shutdown } from "./kasan/generic.ts";
 import {
   __kmalloc,
   __kmem_cache_alias,
@@ -318,6 +319,7 @@ function* slab_caches_to_rcu_destroy_workfn(k: Kernel): MaySleep<void> {
  * @mirrors mm/slab_common.c:shutdown_cache
  */
 function* shutdown_cache(k: Kernel, s: kmem_cache): MaySleep<number> {
+  yield* kasan_cache_shutdown(k, s);
   if ((yield* __kmem_cache_shutdown(k, s)) !== 0) return -EBUSY;
   const caches = slab_caches(k);
   caches.splice(caches.indexOf(s), 1);
@@ -364,6 +366,7 @@ export function* kmem_cache_destroy(k: Kernel, s: kmem_cache | null): MaySleep<v
  */
 export function* kmem_cache_shrink(k: Kernel, cachep: kmem_cache): MaySleep<number> {
   might_sleep(k);
+  yield* kasan_cache_shrink(k, cachep);
   return yield* __kmem_cache_shrink(k, cachep);
 }
 
@@ -483,10 +486,9 @@ export function* create_kmalloc_caches(k: Kernel, flags: number): MaySleep<void>
 function* kmalloc_order(k: Kernel, size: number, gfpflags: Gfp, order: number): MaySleep<VirtAddr> {
   const flags = gfp(gfpflags, __GFP_COMP);
   const p = yield* alloc_pages(k, flags, order);
-  if (p === NULL_PAGE) return NULL;
-  const ret = page_address(p);
-  mod_node_page_state(k, NR_SLAB_UNRECLAIMABLE, 1 << order);
-  kasan_kmalloc_large(k, ret, size);
+  const ret = p === NULL_PAGE ? NULL : page_address(p);
+  if (ret !== NULL) mod_node_page_state(k, NR_SLAB_UNRECLAIMABLE, 1 << order);
+  yield* kasan_kmalloc_large(k, ret, size, flags);
   return ret;
 }
 
@@ -569,7 +571,7 @@ export function dump_unreclaimable_slab(k: Kernel): void {
 function* __do_krealloc(k: Kernel, p: VirtAddr, new_size: number, flags: Gfp): MaySleep<VirtAddr> {
   const ks = ZERO_OR_NULL_PTR(p) ? 0 : ksize(k, p);
   if (p !== NULL && ks >= new_size) {
-    kasan_krealloc(k, p, new_size);
+    yield* kasan_krealloc(k, p, new_size, flags);
     return p;
   }
   const ret = yield* __kmalloc(k, new_size, flags);

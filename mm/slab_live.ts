@@ -2,33 +2,26 @@
 /**
  * The truth about slab objects: which are live, how much was asked for, and when they were born.
  *
- * Stands where mm/slub.c (v5.7) calls KASAN: the hooks of mm/kasan/common.c keep the validity shadow and the live table
+ * The hooks of kasan/common.ts, which slub.ts calls where mm/slub.c (v5.7) calls KASAN, keep it and the validity shadow
  * together. Invariant: an object is in exactly one of three states: never used (birth 0), live (birth > 0), freed
  * (birth < 0, the birth it had); a free of anything that is not live is reported at the call and not carried out.
- *
- * Left out: red zones between objects and the quarantine (slab geometry stays Linux's), the stacks of allocation and
- * free, which the event log knows.
+ * With KASAN an object in quarantine is freed here, though its slab still counts it as in use.
  *
  * @module
  */
 
 import { formatAddr, PAGE_OFFSET, PAGE_SIZE, VMEMMAP_START } from "../kernel/machine/addr.ts";
 import type { VirtAddr } from "../kernel/machine/brand.ts";
-import {
-  SHADOW_FREE_PAGE,
-  SHADOW_KMALLOC_FREE,
-  SHADOW_KMALLOC_REDZONE,
-  SHADOW_PAGE_REDZONE,
-} from "../kernel/machine/ram.ts";
+import { SHADOW_FREE_PAGE } from "../kernel/machine/ram.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { dumpStackLines, KERN_ERR, report } from "../kernel/printk.ts";
 import { allocationCaller } from "../kernel/stacktrace.ts";
 import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
 import { compound_head, mem_map, type page, page_address, PG_slab, virt_to_page } from "./mm_types.ts";
-import { cacheTable, type kmem_cache, SLAB_TYPESAFE_BY_RCU } from "./slab.ts";
+import { cacheTable, type kmem_cache } from "./slab.ts";
 
-/** Objects for which there is room at first; the columns double. */
-const FIRST_OBJECTS = 4096;
+/** Objects for each page of RAM for which there is room at first: memory that the host backs when it is used. */
+const FIRST_OBJECTS = 16;
 
 /**
  * The objects of all slabs in two columns; each slab has a range of them, by head page. A range stays with its page when
@@ -39,14 +32,16 @@ class LiveObjects {
   readonly start: Uint32Array;
   /** Objects that the page's range holds. */
   readonly capacity: Uint16Array;
-  birth = new Float64Array(FIRST_OBJECTS);
+  birth: Float64Array<ArrayBuffer>;
   /** Bytes that were asked for. */
-  size = new Uint32Array(FIRST_OBJECTS);
+  size: Uint32Array<ArrayBuffer>;
   private used = 0;
 
   constructor(nrPages: number) {
     this.start = new Uint32Array(nrPages);
     this.capacity = new Uint16Array(nrPages);
+    this.birth = new Float64Array(FIRST_OBJECTS * nrPages);
+    this.size = new Uint32Array(FIRST_OBJECTS * nrPages);
   }
 
   /** Gives the slab at `p` a range of `objects` that were never handed out. */
@@ -97,101 +92,36 @@ export interface SlabObject {
   readonly cache: kmem_cache;
 }
 
-// The hooks, in the order of mm/kasan/common.c
+// What the hooks of kasan/common.ts tell
 
-/**
- * A new slab: nothing of it is valid, and none of its objects was ever handed out.
- *
- * @mirrors mm/kasan/common.c:kasan_poison_slab
- */
-export function kasan_poison_slab(k: Kernel, p: page): void {
-  const m = mem_map(k);
-  k.ram.poison(p * PAGE_SIZE, PAGE_SIZE << m.compound_order[p], SHADOW_KMALLOC_REDZONE);
-  liveObjects(k).newSlab(p, m.objects[p]);
+/** A new slab at `p`: none of its objects was ever handed out. @invented see the head of this file */
+export function slabMade(k: Kernel, p: page): void {
+  liveObjects(k).newSlab(p, mem_map(k).objects[p]);
 }
 
-/** Lets a constructor write into the object. @mirrors mm/kasan/common.c:kasan_unpoison_object_data */
-export function kasan_unpoison_object_data(k: Kernel, s: kmem_cache, object: VirtAddr): void {
-  k.ram.unpoison(object - PAGE_OFFSET, s.object_size);
+/** An object of the slab at `p` was handed out: it is born at the last event. @invented see the head of this file */
+export function objectBorn(k: Kernel, s: kmem_cache, p: page, object: VirtAddr, size: number): void {
+  const live = liveObjects(k);
+  const at = live.start[p] + (((object - PAGE_OFFSET - p * PAGE_SIZE) * s.reciprocal_size + 0.5) | 0);
+  live.birth[at] = k.seq || 1;
+  live.size[at] = size;
 }
 
-/** @mirrors mm/kasan/common.c:kasan_poison_object_data */
-export function kasan_poison_object_data(k: Kernel, s: kmem_cache, object: VirtAddr): void {
-  k.ram.poison(object - PAGE_OFFSET, s.object_size, SHADOW_KMALLOC_REDZONE);
+/** A live object changes its size and stays what it is. @invented see the head of this file */
+export function objectResized(k: Kernel, s: kmem_cache, p: page, object: VirtAddr, size: number): void {
+  const live = liveObjects(k);
+  live.size[live.start[p] + (((object - page_address(p)) * s.reciprocal_size + 0.5) | 0)] = size;
 }
 
-/**
- * A free. True when it must not be carried out: the object is not live, or `object` is no object's start.
- *
- * The contents of a SLAB_TYPESAFE_BY_RCU object stay valid: readers may still look at it.
- *
- * @mirrors mm/kasan/common.c:__kasan_slab_free
- * @simplified no quarantine; what is live is read from the live table, not from the shadow
- */
-export function kasan_slab_free(k: Kernel, s: kmem_cache, p: page, object: VirtAddr): boolean {
+/** An object is freed. False: it is not live, or `object` is no object's start. @invented see the head of this file */
+export function objectDied(k: Kernel, s: kmem_cache, p: page, object: VirtAddr): boolean {
   const live = liveObjects(k);
   const offset = object - PAGE_OFFSET - p * PAGE_SIZE;
   const index = (offset * s.reciprocal_size + 0.5) | 0;
   const at = live.start[p] + index;
   const birth = index < live.capacity[p] ? live.birth[at] : 0;
-  if (index * s.size !== offset || !(birth > 0)) {
-    kasan_report_invalid_free(k, object);
-    return true;
-  }
+  if (index * s.size !== offset || !(birth > 0)) return false;
   live.birth[at] = -birth;
-  if ((s.flags & SLAB_TYPESAFE_BY_RCU) === 0) {
-    k.ram.poison(object - PAGE_OFFSET, s.object_size, SHADOW_KMALLOC_FREE);
-  }
-  return false;
-}
-
-/**
- * An object of the slab at `p` was handed out: exactly `size` bytes are valid, and it is born at the last event.
- *
- * @mirrors mm/kasan/common.c:__kasan_kmalloc
- */
-export function kasan_kmalloc(k: Kernel, s: kmem_cache, p: page, object: VirtAddr, size: number): void {
-  const phys = object - PAGE_OFFSET;
-  k.ram.unpoison(phys, size);
-  const end = (size + 7) & ~7;
-  if (end < s.size) k.ram.poison(phys + end, s.size - end, SHADOW_KMALLOC_REDZONE);
-  const live = liveObjects(k);
-  const at = live.start[p] + (((phys - p * PAGE_SIZE) * s.reciprocal_size + 0.5) | 0);
-  live.birth[at] = k.seq || 1;
-  live.size[at] = size;
-}
-
-/** A large object was handed out: the rest of its pages is not valid. @mirrors mm/kasan/common.c:kasan_kmalloc_large */
-export function kasan_kmalloc_large(k: Kernel, object: VirtAddr, size: number): void {
-  const phys = object - PAGE_OFFSET;
-  const bytes = PAGE_SIZE << mem_map(k).compound_order[virt_to_page(object)];
-  k.ram.unpoison(phys, size);
-  const end = (size + 7) & ~7;
-  if (end < bytes) k.ram.poison(phys + end, bytes - end, SHADOW_PAGE_REDZONE);
-}
-
-/** krealloc() kept the object and changed its size. @mirrors mm/kasan/common.c:kasan_krealloc */
-export function kasan_krealloc(k: Kernel, object: VirtAddr, size: number): void {
-  const at = slabObjectAt(k, object);
-  if (at === undefined) {
-    kasan_kmalloc_large(k, object, size);
-    return;
-  }
-  const live = liveObjects(k);
-  const p = compound_head(mem_map(k), virt_to_page(object));
-  const index = live.start[p] + (object - page_address(p)) / at.cache.size;
-  const birth = live.birth[index];
-  kasan_kmalloc(k, at.cache, p, object, size);
-  live.birth[index] = birth;
-}
-
-/** Whether a large free must not be carried out: `ptr` is not its start. @mirrors mm/kasan/common.c:kasan_kfree_large */
-export function kasan_kfree_large(k: Kernel, ptr: VirtAddr): boolean {
-  const m = mem_map(k);
-  const p = virt_to_page(ptr);
-  const p0 = compound_head(m, p);
-  if (ptr === page_address(p0) && m.compound_order[p0] > 0 && m.birth[p0] !== 0) return false;
-  kasan_report_invalid_free(k, ptr);
   return true;
 }
 
@@ -244,11 +174,7 @@ export function slabObjectAt(k: Kernel, addr: VirtAddr): SlabObject | undefined 
   };
 }
 
-/**
- * The lines of a report that say which object `addr` belongs to, and where in it.
- *
- * @mirrors mm/kasan/report.c:describe_object_addr
- */
+/** The lines of a report that say which object `addr` belongs to, and where in it. */
 function describe_object_addr(at: SlabObject, addr: VirtAddr): string[] {
   const size = at.cache.object_size;
   const end = at.addr + size;
@@ -261,7 +187,7 @@ function describe_object_addr(at: SlabObject, addr: VirtAddr): string[] {
   ];
 }
 
-/** The object, or the page, that a direct-map address belongs to. @mirrors mm/kasan/report.c:describe_object */
+/** The object, or the page, that a direct-map address belongs to. @invented reports without KASAN are in its layout */
 export function describe_object(k: Kernel, addr: VirtAddr): string[] {
   const at = slabObjectAt(k, addr);
   return at === undefined ? describePage(k, addr) : describe_object_addr(at, addr);
@@ -274,7 +200,7 @@ const RULE = "=".repeat(66);
  *
  * The layout is KASAN's; the title is not, because this is the default shadow: it misses what a quarantine would catch.
  *
- * @mirrors mm/kasan/report.c:kasan_report_invalid_free
+ * @invented the kernel without KASAN does not notice; with it kasan/report.ts speaks
  */
 export function kasan_report_invalid_free(k: Kernel, object: VirtAddr): void {
   const title = `BUG: double-free or invalid-free in ${allocationCaller()?.name ?? "?"}`;

@@ -27,6 +27,7 @@ import type { IrqFlags, VirtAddr } from "../kernel/machine/brand.ts";
 import { type Atomic, done, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
 import { POINT_ALLOC, pt } from "../kernel/machine/points.ts";
 import { BUG_ON, page_fault_oops, WARN_ON, WARN_ON_ONCE, WARN_ONCE } from "../kernel/bug.ts";
+import { debug_check_no_obj_freed } from "../kernel/debugobjects.ts";
 import { for_each_online_cpu, nr_cpu_ids } from "../kernel/cpumask.ts";
 import { EINVAL } from "../kernel/errno.ts";
 import {
@@ -133,6 +134,7 @@ import {
   KMALLOC_MAX_CACHE_SIZE,
   type kmem_cache,
   kmem_cache_cpu,
+  kmem_cache_kasan_layout,
   kmem_cache_layout,
   kmem_cache_node,
   kmem_cache_node_layout,
@@ -141,6 +143,7 @@ import {
   registerCache,
   slab_caches,
   SLAB_HWCACHE_ALIGN,
+  SLAB_KASAN,
   slab_ksize,
   slab_mutex,
   SLAB_POISON,
@@ -167,13 +170,16 @@ import {
   should_failslab,
 } from "./slab_common.ts";
 import {
+  kasan_cache_create,
+  kasan_init_slab_obj,
   kasan_kfree_large,
   kasan_kmalloc,
   kasan_poison_object_data,
   kasan_poison_slab,
+  kasan_slab_alloc,
   kasan_slab_free,
   kasan_unpoison_object_data,
-} from "./slab_live.ts";
+} from "./kasan/common.ts";
 import { mod_node_page_state } from "./vmstat.ts";
 
 /** Partial slabs that a node keeps at least, and at most, whatever the object size. */
@@ -383,11 +389,13 @@ export function kmem_cache_flags(_k: Kernel, _object_size: number, flags: number
 
 /** True when the object must not be freed. @mirrors mm/slub.c:slab_free_hook */
 function slab_free_hook(k: Kernel, s: kmem_cache, p: page, x: VirtAddr): boolean {
+  if (k.config.debugObjects) debug_check_no_obj_freed(k, x, s.object_size);
   return kasan_slab_free(k, s, p, x);
 }
 
 /** @mirrors mm/slub.c:setup_object */
 function setup_object(k: Kernel, s: kmem_cache, object: VirtAddr): VirtAddr {
+  kasan_init_slab_obj(k, s, object);
   if (s.ctor !== null) {
     kasan_unpoison_object_data(k, s, object);
     s.ctor(k, object);
@@ -1019,6 +1027,11 @@ function slab_pre_alloc_hook(k: Kernel, s: kmem_cache, flags: Gfp): boolean {
   return !(failslabArmed(k) && should_failslab(k, s, allowed));
 }
 
+/** Only with KASAN. @mirrors mm/slab.h:slab_post_alloc_hook @simplified one object at a time */
+function slab_post_alloc_hook(k: Kernel, s: kmem_cache, flags: Gfp, object: VirtAddr): Atomic<void> {
+  return kasan_slab_alloc(k, s, object, (flags & gfp_allowed_mask(k)) as Gfp);
+}
+
 /** An object from the CPU's freelist, NULL when it is empty. @invented the fast path in slab_alloc_node() */
 function take_from_freelist(k: Kernel, s: kmem_cache): VirtAddr {
   const c = raw_cpu_ptr(k, s);
@@ -1031,12 +1044,13 @@ function take_from_freelist(k: Kernel, s: kmem_cache): VirtAddr {
 }
 
 /**
- * The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet.
+ * The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet. With KASAN it always
+ * takes more.
  *
  * @mirrors mm/slub.c:slab_alloc
  */
 function slab_alloc_plain(k: Kernel, s: kmem_cache, gfpflags: Gfp): VirtAddr {
-  if (failslabArmed(k)) return NULL;
+  if (failslabArmed(k) || (s.flags & SLAB_KASAN) !== 0) return NULL;
   const object = take_from_freelist(k, s);
   if ((gfpflags & (___GFP_DIRECT_RECLAIM | ___GFP_ZERO)) !== 0 && object !== NULL) {
     if ((gfpflags & gfp_allowed_mask(k) & ___GFP_DIRECT_RECLAIM) !== 0) might_sleep(k);
@@ -1062,6 +1076,7 @@ function* slab_alloc_node(k: Kernel, s: kmem_cache, gfpflags: Gfp, atPoint: bool
   if (object !== NULL && slab_want_init_on_alloc(gfpflags, s)) {
     k.ram.rawFill(object - PAGE_OFFSET, s.object_size, 0);
   }
+  if ((s.flags & SLAB_KASAN) !== 0) yield* slab_post_alloc_hook(k, s, gfpflags, object);
   return object;
 }
 
@@ -1090,7 +1105,7 @@ function* kmem_cache_alloc_slow(
 ): MaySleep<VirtAddr> {
   const ret = yield* slab_alloc_node(k, s, gfpflags, atPoint);
   trace_kmem_cache_alloc(k, ret, s.object_size, s.size, gfpflags);
-  if (ret !== NULL) kasan_kmalloc(k, s, raw_cpu_ptr(k, s).page, ret, s.object_size);
+  if (ret !== NULL) kasan_kmalloc(k, s, virt_to_head_page(k, mem_map(k), ret), ret, s.object_size);
   return ret;
 }
 
@@ -1231,6 +1246,15 @@ function do_slab_free(
  */
 function slab_free(k: Kernel, s: kmem_cache, p: page, x: VirtAddr): Atomic<void> {
   return slab_free_hook(k, s, p, x) ? doneVoid() : do_slab_free(k, s, p, x, x, 1);
+}
+
+/**
+ * Gives back to its slab what KASAN had in quarantine.
+ *
+ * @mirrors mm/slub.c:___cache_free
+ */
+export function ___cache_free(k: Kernel, cache: kmem_cache, x: VirtAddr): Atomic<void> {
+  return do_slab_free(k, cache, virt_to_head_page(k, mem_map(k), x), x, x, 1);
 }
 
 /**
@@ -1452,6 +1476,9 @@ function* alloc_bulk(k: Kernel, s: kmem_cache, flags: Gfp, nr: number, p: VirtAd
   }
   c.tid = next_tid(c);
   local_irq_enable(k);
+  if ((s.flags & SLAB_KASAN) !== 0) {
+    for (let i = 0; i < nr; i++) yield* slab_post_alloc_hook(k, s, flags, k.ram.loadPtr(slotOf(p, i)));
+  }
   return nr;
 }
 
@@ -1517,6 +1544,7 @@ function* early_kmem_cache_node_alloc(k: Kernel, s: kmem_cache): MaySleep<void> 
   BUG_ON(k, p === NULL_PAGE);
   const object = m.freelist[p] as VirtAddr;
   BUG_ON(k, object === NULL);
+  if ((s.flags & SLAB_KASAN) !== 0) yield* kasan_slab_alloc(k, s, object, GFP_NOWAIT);
   kasan_kmalloc(k, s, p, object, kmem_cache_node_layout.size);
   m.freelist[p] = get_freepointer(k, s, object);
   m.inuse[p] = 1;
@@ -1601,6 +1629,7 @@ export function calculate_sizes(k: Kernel, s: kmem_cache, forced_order: number):
     s.offset = ALIGN(freepointer_area / 2, 8);
   }
   if ((flags & SLAB_STORE_USER) !== 0) size += 2 * TRACK_SIZE;
+  if (k.config.kasan) size = kasan_cache_create(k, s, size);
   if ((flags & SLAB_RED_ZONE) !== 0) {
     size += 8;
     s.red_left_pad = ALIGN(8, s.align);
@@ -1723,7 +1752,7 @@ function* __kmalloc_slow(
 ): MaySleep<VirtAddr> {
   const ret = yield* slab_alloc_node(k, s, flags, atPoint);
   trace_kmalloc(k, ret, size, s.size, flags);
-  if (ret !== NULL) kasan_kmalloc(k, s, raw_cpu_ptr(k, s).page, ret, size);
+  if (ret !== NULL) kasan_kmalloc(k, s, virt_to_head_page(k, mem_map(k), ret), ret, size);
   return ret;
 }
 
@@ -1838,7 +1867,8 @@ export function* kmem_cache_init(k: Kernel): MaySleep<void> {
     0,
   );
   slab_state.set(k, PARTIAL);
-  yield* create_boot_cache(k, caches, "kmem_cache", kmem_cache_layout.size, SLAB_HWCACHE_ALIGN, 0, 0);
+  const { size } = k.config.kasan ? kmem_cache_kasan_layout : kmem_cache_layout;
+  yield* create_boot_cache(k, caches, "kmem_cache", size, SLAB_HWCACHE_ALIGN, 0, 0);
   yield* bootstrap(k, caches);
   yield* bootstrap(k, nodes);
   setup_kmalloc_cache_index_table(k);

@@ -32,6 +32,7 @@ import { POINT_RMW, pt } from "../kernel/machine/points.ts";
 import { SHADOW_VMALLOC_INVALID } from "../kernel/machine/ram.ts";
 import { array, ptr, struct, u32, ulong } from "../kernel/machine/struct.ts";
 import { BUG, BUG_ON, WARN, WARN_ON, WARN_ON_ONCE } from "../kernel/bug.ts";
+import { debug_check_no_obj_freed } from "../kernel/debugobjects.ts";
 import { num_online_cpus } from "../kernel/cpumask.ts";
 import { EBUSY, ENOMEM } from "../kernel/errno.ts";
 import {
@@ -94,6 +95,7 @@ import { INIT_WORK, schedule_work, work_struct } from "../kernel/workqueue.ts";
 import { structPageAddr } from "./debug.ts";
 import { GFP_RECLAIM_MASK } from "./internal.ts";
 import { mem_map, NULL_PAGE, type page, page_to_phys, PAGE_USE_VMALLOC } from "./mm_types.ts";
+import { kasan_poison_vmalloc, kasan_populate_vmalloc, kasan_release_vmalloc } from "./kasan/common.ts";
 import { __free_pages, _totalram_pages, alloc_page, warn_alloc } from "./page_alloc.ts";
 import {
   addrEnd,
@@ -873,6 +875,7 @@ export function* alloc_vmap_area(
   BUG_ON(k, va.va_start % align !== 0);
   BUG_ON(k, va.va_start < vstart);
   BUG_ON(k, va.va_end > vend);
+  if (k.config.kasan) kasan_populate_vmalloc(k, addr, size);
   return va;
 }
 
@@ -927,7 +930,9 @@ function* __purge_vmap_area_lazy(k: Kernel, from: number, to: number): Atomic<bo
     const va = vmapAreaOfPurgeNode(k, node);
     const nr = va_size(va) / PAGE_SIZE;
     k.clearOwner(node);
-    yield* merge_or_add_vmap_area(k, va, free_vmap_area_root(k), free_vmap_area_list(k));
+    const { va_start: orig_start, va_end: orig_end } = va;
+    const free = yield* merge_or_add_vmap_area(k, va, free_vmap_area_root(k), free_vmap_area_list(k));
+    if (k.config.kasan) kasan_release_vmalloc(k, orig_start, orig_end, free.va_start, free.va_end);
     yield* counterAdd(k, vmap_lazy_nr, -nr);
     npurged++;
     if (vmap_lazy_nr(k) < resched_threshold) yield* openLock(k, free_vmap_area_lock(k));
@@ -1218,7 +1223,7 @@ function* vm_remove_mappings(k: Kernel, area: vm_struct, _deallocate_pages: bool
  * Undoes vmalloc() or vmap(): removes the area and, for vmalloc(), frees its pages in ascending order.
  *
  * @mirrors mm/vmalloc.c:__vunmap
- * @simplified the pages' own free poisons them, so kasan_poison_vmalloc() is not needed
+ * @simplified without KASAN the pages' own free poisons them
  */
 function* __vunmap(k: Kernel, addr: VirtAddr, deallocate_pages: boolean): Atomic<void> {
   if (addr === NULL) return;
@@ -1232,6 +1237,10 @@ function* __vunmap(k: Kernel, addr: VirtAddr, deallocate_pages: boolean): Atomic
     return;
   }
 
+  if (k.config.debugObjects) debug_check_no_obj_freed(k, area.addr, get_vm_area_size(area));
+  if (k.config.kasan && deallocate_pages) {
+    kasan_poison_vmalloc(k, area.addr, area.nr_pages, (i) => pageOfArray(k, area.pages, i));
+  }
   yield* vm_remove_mappings(k, area, deallocate_pages);
   if (deallocate_pages) {
     for (let i = 0; i < area.nr_pages; i++) {
@@ -1384,7 +1393,11 @@ function* __vmalloc_area_node(
   return NULL;
 }
 
-/** Makes the bytes behind the request invalid, up to the end of the last page. @invented kasan_unpoison_vmalloc() */
+/**
+ * Makes the bytes behind the request invalid, up to the end of the last page.
+ *
+ * @invented kasan_unpoison_vmalloc() says in the area's own shadow what is valid, before there are pages
+ */
 function poisonTail(k: Kernel, area: vm_struct): void {
   const tail = offsetInPage(area.requested as VirtAddr);
   if (tail === 0) return;

@@ -81,8 +81,6 @@ import {
 export const SWAP_CLUSTER_MAX = 32;
 /** First and weakest priority. @mirrors include/linux/mmzone.h:DEF_PRIORITY */
 export const DEF_PRIORITY = 12;
-/** Objects per call of scan_objects() for a shrinker that does not say. @mirrors mm/vmscan.c:SHRINK_BATCH */
-const SHRINK_BATCH = 128;
 
 /** What one run of reclaim is about. @mirrors mm/vmscan.c:scan_control */
 class scan_control {
@@ -95,13 +93,6 @@ class scan_control {
   constructor(readonly gfp_mask: number, public order: number, public reclaim_idx: number) {}
 }
 
-/** From scan_objects(): it cannot go on now. @mirrors include/linux/shrinker.h:SHRINK_STOP */
-export const SHRINK_STOP: number = -1;
-/** From count_objects(): there is nothing to free. @mirrors include/linux/shrinker.h:SHRINK_EMPTY */
-export const SHRINK_EMPTY: number = -2;
-/** Effort to make an object anew, for who does not know better. @mirrors include/linux/shrinker.h:DEFAULT_SEEKS */
-export const DEFAULT_SEEKS = 2;
-
 /** What a shrinker is asked for. @mirrors include/linux/shrinker.h:shrink_control */
 export class shrink_control {
   readonly nid = 0;
@@ -112,6 +103,11 @@ export class shrink_control {
 
   constructor(readonly gfp_mask: number) {}
 }
+
+/** From scan_objects(): it cannot go on now. @mirrors include/linux/shrinker.h:SHRINK_STOP */
+export const SHRINK_STOP: number = -1;
+/** From count_objects(): there is nothing to free. @mirrors include/linux/shrinker.h:SHRINK_EMPTY */
+export const SHRINK_EMPTY: number = -2;
 
 /** A cache that can give memory back. @mirrors include/linux/shrinker.h:shrinker */
 export class shrinker {
@@ -131,6 +127,9 @@ export class shrinker {
     readonly scan_objects: (k: Kernel, shrink: shrinker, sc: shrink_control) => MaySleep<number>,
   ) {}
 }
+
+/** Effort to make an object anew, for who does not know better. @mirrors include/linux/shrinker.h:DEFAULT_SEEKS */
+export const DEFAULT_SEEKS = 2;
 
 const shrinker_list: KernelStatic<list_head<shrinker>> = KERNEL_STATIC(
   "shrinker_list",
@@ -209,6 +208,9 @@ export function* unregister_shrinker(k: Kernel, shrinker: shrinker): MaySleep<vo
   yield* freeObject(k, shrinker.deferredAddr);
   shrinker.deferredAddr = NULL;
 }
+
+/** Objects per call of scan_objects() for a shrinker that does not say. @mirrors mm/vmscan.c:SHRINK_BATCH */
+const SHRINK_BATCH = 128;
 
 /** How many objects a shrinker is asked for, from how many it has. */
 function scanTarget(shrinker: shrinker, freeable: number, priority: number): number {
@@ -429,7 +431,7 @@ function prepare_kswapd_sleep(pgdat: pglist_data, order: number, classzone_idx: 
   return pgdat_balanced(pgdat, order, classzone_idx);
 }
 
-/** Twice the pages of a request. @mirrors mm/internal.h:compact_gap */
+/** Twice the pages of a request. @mirrors include/linux/compaction.h:compact_gap */
 function compact_gap(order: number): number {
   return 2 << order;
 }

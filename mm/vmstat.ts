@@ -38,77 +38,6 @@ export const DROP_SLAB = 11;
 export const OOM_KILL = 12;
 export const NR_VM_EVENT_ITEMS = 13;
 
-/** @mirrors mm/vmstat.c:vmstat_text */
-export const vm_event_names: readonly string[] = [
-  "pgalloc_normal",
-  "pgalloc_movable",
-  "allocstall_normal",
-  "allocstall_movable",
-  "pgfree",
-  "pgsteal_kswapd",
-  "pgsteal_direct",
-  "slabs_scanned",
-  "kswapd_low_wmark_hit_quickly",
-  "kswapd_high_wmark_hit_quickly",
-  "pageoutrun",
-  "drop_slab",
-  "oom_kill",
-];
-
-/** @mirrors include/linux/vmstat.h:zone_stat_name */
-export const zone_stat_names: readonly string[] = [
-  "nr_free_pages",
-  "nr_zone_inactive_anon",
-  "nr_zone_active_anon",
-  "nr_zone_inactive_file",
-  "nr_zone_active_file",
-  "nr_zone_unevictable",
-  "nr_zone_write_pending",
-  "nr_mlock",
-  "nr_page_table_pages",
-  "nr_kernel_stack",
-  "nr_bounce",
-  "nr_free_cma",
-];
-
-/** @mirrors include/linux/vmstat.h:node_stat_name */
-export const node_stat_names: readonly string[] = [
-  "nr_inactive_anon",
-  "nr_active_anon",
-  "nr_inactive_file",
-  "nr_active_file",
-  "nr_unevictable",
-  "nr_slab_reclaimable",
-  "nr_slab_unreclaimable",
-  "nr_isolated_anon",
-  "nr_isolated_file",
-  "workingset_nodes",
-  "workingset_refault",
-  "workingset_activate",
-  "workingset_restore",
-  "workingset_nodereclaim",
-  "nr_anon_pages",
-  "nr_mapped",
-  "nr_file_pages",
-  "nr_dirty",
-  "nr_writeback",
-  "nr_writeback_temp",
-  "nr_shmem",
-  "nr_shmem_hugepages",
-  "nr_shmem_pmdmapped",
-  "nr_file_hugepages",
-  "nr_file_pmdmapped",
-  "nr_anon_transparent_hugepages",
-  "nr_unstable",
-  "nr_vmscan_write",
-  "nr_vmscan_immediate_reclaim",
-  "nr_dirtied",
-  "nr_written",
-  "nr_kernel_misc_reclaimable",
-  "nr_foll_pin_acquired",
-  "nr_foll_pin_released",
-];
-
 /** Events of one CPU. @mirrors include/linux/vmstat.h:vm_event_state */
 export class vm_event_state {
   readonly event: Float64Array = new Float64Array(NR_VM_EVENT_ITEMS);
@@ -178,15 +107,22 @@ export function mod_node_page_state(k: Kernel, item: number, delta: number): voi
   contig_page_data(k).vm_stat[item] += delta;
 }
 
-/** @mirrors include/linux/vmstat.h:zone_page_state */
-export function zone_page_state(zone: zone, item: number): number {
-  return zone.vm_stat[item];
-}
-
-/** @mirrors include/linux/vmstat.h:node_page_state */
-export function node_page_state(k: Kernel, item: number): number {
-  return contig_page_data(k).vm_stat[item];
-}
+/** @mirrors mm/vmstat.c:vmstat_text */
+export const vm_event_names: readonly string[] = [
+  "pgalloc_normal",
+  "pgalloc_movable",
+  "allocstall_normal",
+  "allocstall_movable",
+  "pgfree",
+  "pgsteal_kswapd",
+  "pgsteal_direct",
+  "slabs_scanned",
+  "kswapd_low_wmark_hit_quickly",
+  "kswapd_high_wmark_hit_quickly",
+  "pageoutrun",
+  "drop_slab",
+  "oom_kill",
+];
 
 /** Sum over all zones. @mirrors include/linux/vmstat.h:global_zone_page_state */
 export function global_zone_page_state(k: Kernel, item: number): number {
@@ -199,3 +135,67 @@ export function global_zone_page_state(k: Kernel, item: number): number {
 export function global_node_page_state(k: Kernel, item: number): number {
   return contig_page_data(k).vm_stat[item];
 }
+
+/** @mirrors include/linux/vmstat.h:zone_page_state */
+export function zone_page_state(zone: zone, item: number): number {
+  return zone.vm_stat[item];
+}
+
+/** @mirrors include/linux/vmstat.h:node_page_state */
+export function node_page_state(k: Kernel, item: number): number {
+  return contig_page_data(k).vm_stat[item];
+}
+
+/** @mirrors include/linux/vmstat.h:zone_stat_name */
+export const zone_stat_names: readonly string[] = [
+  "nr_free_pages",
+  "nr_zone_inactive_anon",
+  "nr_zone_active_anon",
+  "nr_zone_inactive_file",
+  "nr_zone_active_file",
+  "nr_zone_unevictable",
+  "nr_zone_write_pending",
+  "nr_mlock",
+  "nr_page_table_pages",
+  "nr_kernel_stack",
+  "nr_bounce",
+  "nr_free_cma",
+];
+
+/** @mirrors include/linux/vmstat.h:node_stat_name */
+export const node_stat_names: readonly string[] = [
+  "nr_inactive_anon",
+  "nr_active_anon",
+  "nr_inactive_file",
+  "nr_active_file",
+  "nr_unevictable",
+  "nr_slab_reclaimable",
+  "nr_slab_unreclaimable",
+  "nr_isolated_anon",
+  "nr_isolated_file",
+  "workingset_nodes",
+  "workingset_refault",
+  "workingset_activate",
+  "workingset_restore",
+  "workingset_nodereclaim",
+  "nr_anon_pages",
+  "nr_mapped",
+  "nr_file_pages",
+  "nr_dirty",
+  "nr_writeback",
+  "nr_writeback_temp",
+  "nr_shmem",
+  "nr_shmem_hugepages",
+  "nr_shmem_pmdmapped",
+  "nr_file_hugepages",
+  "nr_file_pmdmapped",
+  "nr_anon_transparent_hugepages",
+  "nr_unstable",
+  "nr_vmscan_write",
+  "nr_vmscan_immediate_reclaim",
+  "nr_dirtied",
+  "nr_written",
+  "nr_kernel_misc_reclaimable",
+  "nr_foll_pin_acquired",
+  "nr_foll_pin_released",
+];

@@ -254,6 +254,17 @@ export class Ram {
     this.dirty[phys >>> PAGE_SHIFT] = 1;
   }
 
+  /** Loads an unsigned 32-bit word. */
+  rawLoad32(phys: number): number {
+    return this.u32[phys >>> 2];
+  }
+
+  rawStore32(phys: number, value: number): void {
+    this.hash.fold(phys, value);
+    this.u32[phys >>> 2] = value;
+    this.dirty[phys >>> PAGE_SHIFT] = 1;
+  }
+
   rawFill(phys: number, length: number, byte: number): void {
     if (length === 0) return;
     this.hash.fold(phys, length ^ (byte << 24));

@@ -78,6 +78,7 @@ const boot: Command<KernelSession> = {
       max: 4096,
       summary: "for how many CPUs it is built; 512 if not given",
     },
+    { name: "kasan", type: "flag", summary: "red zones, quarantine, and reports as KASAN's" },
     { name: "debug-objects", type: "flag", summary: "notice an rcu_head that is queued twice" },
   ],
   examples: [
@@ -120,6 +121,7 @@ function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
     ...(args.has("fanout") ? { fanout: args.int("fanout") } : {}),
     ...(args.has("fanout-leaf") ? { fanoutLeaf: args.int("fanout-leaf") } : {}),
     ...(args.has("nr-cpus") ? { nrCpus: args.int("nr-cpus") } : {}),
+    ...(args.flag("kasan") ? { kasan: true } : {}),
     ...(args.flag("debug-objects") ? { debugObjects: true } : {}),
   };
 }
@@ -130,7 +132,7 @@ export function bootedLine(config: Config, seq: number): string {
   return `booted ${cpus}, ${
     formatSize(config.memBytes)
   }, ${config.rcu} RCU ${config.level}, HZ ${config.HZ}, ` +
-    `seed ${config.seed}: events 1 to ${seq}`;
+    `seed ${config.seed}${config.kasan ? ", KASAN" : ""}: events 1 to ${seq}`;
 }
 
 const ps: Command<KernelSession> = {

@@ -10,8 +10,12 @@ import type { Config } from "../../kernel/config.ts";
 import * as fault_inject from "../../kernel/fault_inject.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import * as smp from "../../kernel/smp.ts";
+import type { StaticKey } from "../../kernel/static.ts";
 import { SYSTEM_RUNNING, system_state } from "../../kernel/system_state.ts";
 import * as failslab from "../../mm/failslab.ts";
+import * as kasan_common from "../../mm/kasan/common.ts";
+import * as kasan_quarantine from "../../mm/kasan/quarantine.ts";
+import * as kasan_report from "../../mm/kasan/report.ts";
 import * as internal from "../../mm/internal.ts";
 import { __GFP_BITS_MASK, gfp_allowed_mask } from "../../mm/internal.ts";
 import * as mm_types from "../../mm/mm_types.ts";
@@ -44,6 +48,7 @@ export function slabKernel(wanted: Partial<Config> = {}): Kernel {
     slab_live.statics,
     slub.statics,
     slab_common.statics,
+    ...kasanStatics(wanted),
   ]);
   page_alloc.build_all_zonelists(k);
   page_alloc.mem_init(k);
@@ -54,6 +59,11 @@ export function slabKernel(wanted: Partial<Config> = {}): Kernel {
   slub.slab_sysfs_init(k);
   system_state.set(k, SYSTEM_RUNNING);
   return k;
+}
+
+/** What a kernel with KASAN has besides. */
+export function kasanStatics(wanted: Partial<Config>): readonly (readonly StaticKey[])[] {
+  return wanted.kasan === true ? [kasan_common.statics, kasan_quarantine.statics, kasan_report.statics] : [];
 }
 
 /** The cache of kmalloc(size). */

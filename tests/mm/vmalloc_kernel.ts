@@ -28,6 +28,7 @@ import * as slub from "../../mm/slub.ts";
 import * as vmalloc from "../../mm/vmalloc.ts";
 import * as vmstat from "../../mm/vmstat.ts";
 import { bareKernel, run } from "../helpers.ts";
+import { kasanStatics } from "./slab_kernel.ts";
 
 /** Memory management as after boot. */
 export function mmKernel(wanted: Partial<Config> = {}): Kernel {
@@ -46,6 +47,7 @@ export function mmKernel(wanted: Partial<Config> = {}): Kernel {
     slab_common.statics,
     pgtable.statics,
     vmalloc.statics,
+    ...kasanStatics(wanted),
   ]);
   page_alloc.build_all_zonelists(k);
   page_alloc.mem_init(k);

@@ -3,12 +3,14 @@
 
 import { assertEquals } from "@std/assert";
 import boot from "./boot.txt" with { type: "text" };
+import bugs from "./bugs.txt" with { type: "text" };
 import faults from "./faults.txt" with { type: "text" };
 import help from "./help.txt" with { type: "text" };
 import leaks from "./leaks.txt" with { type: "text" };
 import memory from "./memory.txt" with { type: "text" };
 import mistakes from "./mistakes.txt" with { type: "text" };
 import rcu from "./rcu.txt" with { type: "text" };
+import rcu_tree from "./rcu_tree.txt" with { type: "text" };
 import run from "./run.txt" with { type: "text" };
 import steps from "./steps.txt" with { type: "text" };
 import timeline from "./timeline.txt" with { type: "text" };
@@ -21,12 +23,14 @@ import { play } from "./transcript.ts";
 
 const TRANSCRIPTS: Readonly<Record<string, string>> = {
   boot,
+  bugs,
   faults,
   help,
   leaks,
   memory,
   mistakes,
   rcu,
+  rcu_tree,
   run,
   steps,
   timeline,
