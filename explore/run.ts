@@ -17,6 +17,9 @@ import { panicked } from "../kernel/bug.ts";
 import { TICK_NSEC } from "../kernel/time/jiffies.ts";
 import { trace_scenario_start } from "../kernel/trace/events/quiesce.ts";
 import { startProgram } from "../init/program.ts";
+import type { Violation } from "./monitors/monitor.ts";
+import { Monitors, type Watch } from "./monitors/monitors.ts";
+import { type RcuWait, rcuWaits } from "./rcu_waits.ts";
 import { type OptionValues, type Scenario } from "./scenario.ts";
 
 /** Bounds of a run. */
@@ -46,8 +49,12 @@ export interface RunVerdict {
   readonly ending: Ending;
   /** Threads that have not exited, and what each waits for. */
   readonly remaining: readonly { pid: number; comm: string; state: string }[];
+  /** CPUs that a grace period waited for when the run ended without being over, and the task on each. */
+  readonly rcuWaits: readonly RcuWait[];
   /** Number of reports the kernel made during the run. */
   readonly reports: number;
+  /** Properties of RCU that did not hold, as the monitors saw it. */
+  readonly violations: readonly Violation[];
   readonly hash: string;
   readonly lastEvent: number;
   /** Virtual ns since the start of the scenario. */
@@ -66,12 +73,15 @@ export class Run {
   private readonly firstReport: number;
   private nextLookNs: number;
   private ending: Ending | null = null;
+  /** Who watches it. */
+  readonly monitors: Monitors;
 
   constructor(
     private readonly k: Kernel,
     readonly scenario: Scenario,
     readonly options: OptionValues,
     private readonly limits: RunLimits = DEFAULT_LIMITS,
+    watch: Watch = "events",
   ) {
     scenarioStart(k);
     trace_scenario_start(k, scenario.name);
@@ -81,6 +91,8 @@ export class Run {
     this.nextLookNs = this.startNs + LOOK_NS;
     this.firstReport = k.reports.length;
     this.firstPid = Math.max(0, ...[...tasklist(k)].map((p) => p.pid)) + 1;
+    this.monitors = new Monitors(k, watch);
+    this.monitors.start();
     startProgram(k, scenario.name, (kernel) => scenario.main(kernel, options));
   }
 
@@ -100,6 +112,7 @@ export class Run {
       const reason = k.run(this.nextLookNs, Math.min(goal - k.points, left), breakAt);
       if (reason === "limit") this.nextLookNs += LOOK_NS;
       this.ending = this.judge(reason, this.nextLookNs - this.startNs > this.limits.ns);
+      if (this.ending !== null) this.monitors.finish({ idle: reason === "idle" });
     }
     return this.ending !== null;
   }
@@ -127,7 +140,9 @@ export class Run {
     return {
       ending: this.ending ?? "livelock",
       remaining: this.remainingTasks().map((p) => ({ pid: p.pid, comm: p.comm, state: describeState(k, p) })),
+      rcuWaits: this.ending === "completed" || this.ending === "panic" ? [] : rcuWaits(k),
       reports: k.reports.length - this.firstReport,
+      violations: this.monitors.violations,
       hash: k.hash.text(),
       lastEvent: k.seq,
       ns: k.now() - this.startNs,

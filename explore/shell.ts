@@ -11,6 +11,7 @@ import { checkConfig, type Config } from "../kernel/config.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { bootKernel, rebootKernel } from "../init/main.ts";
 import { type MemoryVerdict, memoryVerdict } from "../mm/live.ts";
+import type { Watch } from "./monitors/monitors.ts";
 import { DEFAULT_LIMITS, Run, type RunLimits, type RunVerdict } from "./run.ts";
 import type { Scenario } from "./scenario.ts";
 import { scheduleOf } from "./token.ts";
@@ -31,15 +32,19 @@ export function reboot(k: Kernel, schedule: Schedule = scheduleOf(k.config)): vo
   rebootKernel(k, schedule);
 }
 
-/** Runs `main` in a kernel thread named `name` until it, and all that it caused, is over. */
+/**
+ * Runs `main` in a kernel thread named `name` until it, and all that it caused, is over; watched by the event monitors
+ * unless another choice is made (benchmarks have none).
+ */
 export function runToEnd(
   k: Kernel,
   name: string,
   main: (k: Kernel) => MaySleep<void>,
   limits: RunLimits = DEFAULT_LIMITS,
+  watch: Watch = "events",
 ): RunVerdict {
   const scenario: Scenario = { name, summary: "", options: [], main };
-  const run = new Run(k, scenario, {}, limits);
+  const run = new Run(k, scenario, {}, limits, watch);
   run.advance();
   return run.verdict();
 }

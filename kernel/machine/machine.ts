@@ -55,6 +55,12 @@ export interface Vectors {
   fault(cpu: Cpu, error: unknown): Coroutine;
 }
 
+/** Looks on: told of every event after it was numbered, and of interrupts sent. What it does must not change the machine. */
+export interface Observer {
+  event(kind: number, a: number, b: number, c: number, d: number, e: number, f: number, g: number): void;
+  ipi(target: Cpu, vector: number): void;
+}
+
 /** Points granted at once when nothing is due: a finite number, so that clocks stay exact. */
 const MAX_BUDGET = 1_000_000;
 
@@ -107,6 +113,8 @@ export class Machine {
   private standing = 0;
   /** Captures the caller of a recorded event of `kind`: for humans, slow, never part of hash, digest or intern table. */
   captureSite: ((kind: number) => number) | null = null;
+  /** Who looks on; forgotten at power-on. */
+  observer: Observer | null = null;
   /** Name of the function behind a number that `captureSite` gave. */
   siteName: (site: number) => string = () => "";
 
@@ -135,6 +143,7 @@ export class Machine {
     this.windowEnd = this.scan = this.standing = 0;
     this.lastFirst = -1;
     this.stopReason = null;
+    this.observer = null;
   }
 
   // Time
@@ -249,6 +258,7 @@ export class Machine {
 
   /** Raises `vector` on `target`; it arrives IPI_NS later, at the next point for the CPU itself. */
   sendIpi(target: Cpu, vector: number): void {
+    this.observer?.ipi(target, vector);
     if (target === this.cpu) {
       target.pending |= vector;
       this.kick();
@@ -298,6 +308,7 @@ export class Machine {
       const where = cpu.id + CPU_LIMIT * contextFlags(cpu);
       this.log.write(seq, ns, where, cpu.current.pid, kind, site, a, b, c, d, e, f, g, h);
     }
+    if (this.observer !== null) this.observer.event(kind, a, b, c, d, e, f, g);
     if (seq >= this.breakAt) this.requestStop("break");
   }
 

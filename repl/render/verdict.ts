@@ -20,7 +20,7 @@ const MEANING: Readonly<Record<Ending, string>> = {
   completed: "completed",
   deadlock: "deadlock: its tasks wait and nothing can wake them",
   livelock: `livelock: after ${DEFAULT_LIMITS.points / 1e6} million points its tasks still go on`,
-  undrained: "the limit was reached: its tasks are done, RCU is not",
+  undrained: "its tasks are done, RCU is not",
   panic: "the kernel panicked",
 };
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * Machines with tree RCU for tests, and monitors that read what happened from the event log.
+ * Machines with tree RCU for tests, and what happened on them as the event log tells it.
  *
- * P numbers are the checkable properties of RCU: P1 grace periods wait for readers; P3, P4 callbacks wait for readers and
- * a whole grace period; P12 a CPU credited as idle has no old reader; P24, P25 in order and once; P59 grace periods
- * alternate; P61 nothing is owed between them.
+ * What RCU must keep is watched by the monitors of explore/monitors/.
  *
  * @module
  */
@@ -20,8 +18,8 @@ import { kthread_bind_mask, kthread_create } from "../../kernel/kthread.ts";
 import { wake_up_process } from "../../kernel/sched/core.ts";
 import { traceEvent } from "../../kernel/trace/table.ts";
 import { bootKernel } from "../../init/main.ts";
+import { Monitors } from "../../explore/monitors/monitors.ts";
 import { scheduleOf } from "../../explore/token.ts";
-import { rcu_seq_snap } from "../../rcu/rcu.ts";
 import { rcu_state } from "../../rcu/tree.ts";
 
 /** A configuration with tree RCU on 4 CPUs unless `wanted` says otherwise. */
@@ -97,133 +95,20 @@ export function gpEvents(k: Kernel, since: number, ...events: string[]): GpEvent
   return found;
 }
 
-interface Queued {
-  /** Readers that were open when it was queued and are still. */
-  readonly readers: Set<string>;
-  readonly cpu: number;
-  /** Earliest gp_seq at which it may be invoked. */
-  readonly gp_seq: number;
-  readonly order: number;
-}
-
-/** Reads the log as a run of RCU and fails when a rule was broken. */
-class Monitor {
-  private gp_seq: number;
-  /** What the nodes show: they learn of the end before rcu_state. */
-  private nodes: number;
-  private order = 0;
-  /** Readers that are open, and the number of the event that opened them. */
-  private readonly open = new Map<string, number>();
-  /** Event that started the grace period. */
-  private startedAt = 0;
-  private readonly queued = new Map<number, Queued>();
-  private readonly invokedOrder = new Map<number, number>();
-  invoked = 0;
-  ended = 0;
-
-  constructor(private readonly k: Kernel, private readonly barrierHeads: boolean, gp_seq: number) {
-    this.gp_seq = gp_seq;
-    this.nodes = gp_seq;
-  }
-
-  see(r: EventRecord): void {
-    switch (traceEvent(r.kind)?.name) {
-      case "rcu_read_lock":
-        if (r.args[0] === 1) this.open.set(this.reader(r), r.seq);
-        break;
-      case "rcu_read_unlock":
-        if (r.args[0] === 0) this.close(this.reader(r));
-        break;
-      case "rcu_grace_period":
-        this.gracePeriod(r.seq, r.args[1], this.k.log.text(r.args[2]));
-        break;
-      case "rcu_fqs":
-        this.noOldReader(`${r.args[2]}/`, "P12 credited with a reader from before the grace period");
-        break;
-      case "rcu_future_grace_period":
-        if (this.k.log.text(r.args[6]).startsWith("Cleanup")) this.nodes = Math.max(this.nodes, r.args[1]);
-        break;
-      case "rcu_callback":
-        this.queue(r);
-        break;
-      case "rcu_invoke_callback":
-        this.invoke(r);
-        break;
-    }
-  }
-
-  /** A reader belongs to a context: the task, or the interrupt on top of it. */
-  private reader(r: EventRecord): string {
-    return `${r.cpu}/${r.task}`;
-  }
-
-  private close(reader: string): void {
-    this.open.delete(reader);
-    for (const { readers } of this.queued.values()) readers.delete(reader);
-  }
-
-  private noOldReader(where: string, rule: string): void {
-    const old = [...this.open].filter(([reader, seq]) => reader.startsWith(where) && seq < this.startedAt);
-    assertEquals(old, [], rule);
-  }
-
-  private gracePeriod(seq: number, gp_seq: number, event: string): void {
-    if (event === "start") {
-      assertEquals(gp_seq, this.gp_seq + 1, "P59 a grace period starts when the last one has ended");
-      this.gp_seq = gp_seq;
-      this.startedAt = seq;
-    } else if (event === "end") {
-      this.noOldReader("", "P1 the grace period ends while a reader from before it still reads");
-      assertEquals(gp_seq, this.gp_seq, "P59 the grace period that runs ends");
-      this.gp_seq = gp_seq + 3;
-      this.ended++;
-    }
-  }
-
-  private queue(r: EventRecord): void {
-    assert(!this.queued.has(r.args[1]), "queued while queued");
-    this.queued.set(r.args[1], {
-      readers: new Set(this.open.keys()),
-      cpu: r.cpu,
-      gp_seq: rcu_seq_snap(this.gp_seq),
-      order: this.order++,
-    });
-  }
-
-  private invoke(r: EventRecord): void {
-    const entry = this.queued.get(r.args[1]);
-    if (entry === undefined) {
-      assert(this.barrierHeads, "P25 invoked, not queued");
-      return;
-    }
-    this.queued.delete(r.args[1]);
-    assertEquals([...entry.readers], [], "P3 invoked while a reader from before still reads");
-    assert(this.nodes >= entry.gp_seq, `P4 needs ${entry.gp_seq}, invoked at ${this.nodes}`);
-    assertEquals(r.cpu, entry.cpu, "invoked on the CPU that queued it");
-    const last = this.invokedOrder.get(r.cpu) ?? -1;
-    assert(entry.order > last, "P24 invoked in the order of queueing");
-    this.invokedOrder.set(r.cpu, entry.order);
-    this.invoked++;
-  }
-
-  finish(): void {
-    assertEquals([...this.queued.keys()], [], "P25 never invoked");
-  }
-}
-
 /**
- * Checks the run after event `since` by P1, P3, P4, P12, P24, P25 and P59. Returns how many callbacks ran and grace periods ended.
- * The run must have begun and ended without callbacks; `gp_seq` is what the sequence number was then.
+ * Checks the run after event `since` by the event monitors. Returns how many callbacks ran and grace periods ended. The run
+ * must have begun and ended without callbacks; `gp_seq` is what the sequence number was then.
  */
 export function checkRun(k: Kernel, since: number, gp_seq: number): { invoked: number; ended: number } {
   assert(k.log.first <= since + 1, "the log has lost the beginning");
-  const monitor = new Monitor(k, true, gp_seq);
-  for (const record of k.log.records(since + 1)) monitor.see(record);
-  monitor.finish();
-  return { invoked: monitor.invoked, ended: monitor.ended };
+  const monitors = new Monitors(k, "log", gp_seq);
+  for (const record of k.log.records(since + 1)) monitors.see(record);
+  monitors.finish({ idle: true });
+  assertEquals(monitors.violations, []);
+  return { invoked: monitors.callbacks.invoked, ended: monitors.gp?.ended ?? 0 };
 }
 
-/** Nothing is owed and nothing is asked for: the state between grace periods (P61). */
+/** Nothing is owed and nothing is asked for: the state between grace periods. */
 export function checkQuiet(k: Kernel): void {
   const rsp = rcu_state(k);
   assertEquals(rsp.gp_seq % 4, 0, "no grace period runs");
