@@ -14,6 +14,7 @@ import {
   completion,
   cond_resched,
   type Config,
+  DEFAULT_LIMITS,
   embed,
   free_page,
   GFP_KERNEL,
@@ -58,7 +59,7 @@ export function boots(): Figure[] {
 function inThread(name: string, operations: number, body: (k: Kernel) => MaySleep<void>): Figure {
   const k = quietMachine({ rcu: "tiny" });
   return measure(name, operations, 15, () => {
-    runToEnd(k, "bench", body);
+    runToEnd(k, "bench", body, DEFAULT_LIMITS, "none");
   });
 }
 
@@ -119,12 +120,18 @@ export function flood(recording: boolean): Figure & { readonly events: number } 
     reboot(k);
     k.log.recording = recording;
     const before = k.seq;
-    runToEnd(k, "flood", function* (k): MaySleep<void> {
-      for (let i = 0; i < FLOOD; i++) {
-        yield* kvfree_rcu(k, yield* kmalloc(k, object.size, GFP_KERNEL), object, "rcu");
-        if (i % 8 === 7) yield* cond_resched(k);
-      }
-    });
+    runToEnd(
+      k,
+      "flood",
+      function* (k): MaySleep<void> {
+        for (let i = 0; i < FLOOD; i++) {
+          yield* kvfree_rcu(k, yield* kmalloc(k, object.size, GFP_KERNEL), object, "rcu");
+          if (i % 8 === 7) yield* cond_resched(k);
+        }
+      },
+      DEFAULT_LIMITS,
+      "none",
+    );
     events = k.seq - before;
   });
   return { ...figure, events };

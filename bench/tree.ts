@@ -13,6 +13,7 @@ import {
   completion,
   cond_resched,
   type Config,
+  DEFAULT_LIMITS,
   embed,
   GFP_KERNEL,
   type Kernel,
@@ -85,6 +86,8 @@ export function kfreeScale(runs = 15): Figure {
       k,
       "kfree_scale",
       (k) => kfree_scale(k, () => ns.push((performance.now() - start) * 1e6)),
+      DEFAULT_LIMITS,
+      "none",
     );
     if (run.ending !== "completed") throw new Error(`kfree_scale: ${run.ending}`);
   }
@@ -130,7 +133,7 @@ function gracePeriodsOn(name: string, wanted: Partial<Config>): GpCost {
   const k = boot(wanted);
   k.log.recording = false;
   function inARow(): void {
-    runToEnd(k, "grace periods", busyGracePeriods);
+    runToEnd(k, "grace periods", busyGracePeriods, DEFAULT_LIMITS, "none");
   }
   const acquisitions = countAcquisitions(rcu_state(k).node[0].lock);
   inARow();
