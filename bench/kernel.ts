@@ -40,7 +40,7 @@ export const FLOOD = 80_000;
 const object = struct("object", { rcu: embed(rcu_head), data: array(u8, 48) });
 
 function quietMachine(wanted: Partial<Config>): Kernel {
-  const k = boot(wanted);
+  const k = boot({ ...wanted, debug: false });
   k.log.recording = false;
   return k;
 }

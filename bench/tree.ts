@@ -74,9 +74,9 @@ function* kfree_scale(k: Kernel, finished: () => void): MaySleep<void> {
   finished();
 }
 
-/** The host time of the phase in which the threads run, on a machine just booted. */
+/** The host time of the phase in which the threads run, on a machine just booted, without lock debugging as the real one. */
 export function kfreeScale(runs = 15): Figure {
-  const k = boot({ cpus: CPUS });
+  const k = boot({ cpus: CPUS, debug: false });
   const ns: number[] = [];
   for (let i = 0; i < runs; i++) {
     if (i > 0) reboot(k);
@@ -130,7 +130,7 @@ export function gracePeriods(): GpCost[] {
 }
 
 function gracePeriodsOn(name: string, wanted: Partial<Config>): GpCost {
-  const k = boot(wanted);
+  const k = boot({ ...wanted, debug: false });
   k.log.recording = false;
   function inARow(): void {
     runToEnd(k, "grace periods", busyGracePeriods, DEFAULT_LIMITS, "none");

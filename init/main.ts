@@ -42,6 +42,8 @@ import {
   setup_per_cpu_pageset,
 } from "../mm/page_alloc.ts";
 import { __GFP_BITS_MASK, gfp_allowed_mask } from "../mm/internal.ts";
+import { kasan_init } from "../mm/kasan/common.ts";
+import { check_memory_region } from "../mm/kasan/generic.ts";
 import { reportBadAccess } from "../mm/report.ts";
 import { kmem_cache_init, kmem_cache_init_late } from "../mm/slub.ts";
 import { fork_init, mmOps } from "../mm/task_memory.ts";
@@ -70,6 +72,7 @@ function* start_kernel(k: Kernel): Coroutine {
   local_irq_disable(k);
   boot_cpu_init(k);
   pr_notice(k, `Linux version 5.7.0-quiesce (quiesce) #1${k.config.cpus > 1 ? " SMP" : ""}`);
+  if (k.config.kasan) kasan_init(k);
   build_all_zonelists(k);
   yield* mm_init(k);
   preempt_disable(k);
@@ -173,6 +176,7 @@ function powerOn(k: Kernel): void {
   instantiate(k, staticsFor(k.config));
   k.vectors = vectors(k);
   k.ram.onBadAccess = (addr, size, write, phys) => {
+    if (phys < 0 && k.config.kasan) check_memory_region(k, addr, size, write);
     if (phys < 0) page_fault_oops(k, addr, write);
     reportBadAccess(k, addr, size, write);
   };

@@ -9,6 +9,7 @@
 import { statics as bug } from "../kernel/bug.ts";
 import type { Config, RcuChoice } from "../kernel/config.ts";
 import { statics as cpumask } from "../kernel/cpumask.ts";
+import { statics as debugobjects } from "../kernel/debugobjects.ts";
 import { statics as entry } from "../kernel/entry.ts";
 import { statics as fault_inject } from "../kernel/fault_inject.ts";
 import { statics as fork } from "../kernel/fork.ts";
@@ -18,6 +19,8 @@ import { statics as sched } from "../kernel/sched/sched.ts";
 import { statics as smp } from "../kernel/smp.ts";
 import { statics as smpboot } from "../kernel/smpboot.ts";
 import { statics as softirq } from "../kernel/softirq.ts";
+import { statics as lockdep } from "../kernel/locking/lockdep.ts";
+import { statics as lockdep_rcu } from "../kernel/locking/lockdep_rcu.ts";
 import type { StaticKey } from "../kernel/static.ts";
 import { statics as system_state } from "../kernel/system_state.ts";
 import { statics as jiffies } from "../kernel/time/jiffies.ts";
@@ -38,11 +41,13 @@ import { statics as task_memory } from "../mm/task_memory.ts";
 import { statics as vmalloc } from "../mm/vmalloc.ts";
 import { statics as vmscan } from "../mm/vmscan.ts";
 import { statics as vmstat } from "../mm/vmstat.ts";
-import { statics as rcu } from "../rcu/rcu.ts";
 import { statics as tiny } from "../rcu/tiny.ts";
 import { statics as tree } from "../rcu/tree.ts";
 import { statics as tree_kvfree } from "../rcu/tree_kvfree.ts";
 import { statics as update } from "../rcu/update.ts";
+import { statics as kasan_common } from "../mm/kasan/common.ts";
+import { statics as kasan_quarantine } from "../mm/kasan/quarantine.ts";
+import { statics as kasan_report } from "../mm/kasan/report.ts";
 import { statics as live } from "../mm/live.ts";
 import { statics as slab_live } from "../mm/slab_live.ts";
 import { statics as program } from "./program.ts";
@@ -51,6 +56,9 @@ const kernel: readonly (readonly StaticKey[])[] = [
   system_state,
   kallsyms,
   bug,
+  lockdep,
+  lockdep_rcu,
+  debugobjects,
   cpumask,
   jiffies,
   sched,
@@ -85,6 +93,8 @@ const mm: readonly (readonly StaticKey[])[] = [
   task_memory,
 ];
 
+const kasan: readonly (readonly StaticKey[])[] = [kasan_common, kasan_quarantine, kasan_report];
+
 const flavour: Readonly<Record<RcuChoice, readonly (readonly StaticKey[])[]>> = {
   none: [],
   tiny: [tiny],
@@ -93,5 +103,5 @@ const flavour: Readonly<Record<RcuChoice, readonly (readonly StaticKey[])[]>> = 
 
 /** The lists of statics of the files that `config` builds. */
 export function staticsFor(config: Config): readonly (readonly StaticKey[])[] {
-  return [...kernel, ...mm, rcu, update, ...flavour[config.rcu], program];
+  return [...kernel, ...mm, ...(config.kasan ? kasan : []), update, ...flavour[config.rcu], program];
 }

@@ -33,6 +33,11 @@ export function* atomic_set(k: Kernel, v: atomic_t, i: number): Atomic<void> {
   v.counter = i | 0;
 }
 
+/** @mirrors include/asm-generic/atomic-instrumented.h:atomic_add */
+export function* atomic_add(k: Kernel, i: number, v: atomic_t): Atomic<void> {
+  yield* atomic_add_return(k, i, v);
+}
+
 /** Adds and returns the new value. @mirrors include/asm-generic/atomic-instrumented.h:atomic_add_return */
 export function atomic_add_return(k: Kernel, i: number, v: atomic_t): Atomic<number> {
   if (pt(k, POINT_RMW, v)) return addSlow(i, v);
@@ -46,11 +51,6 @@ function* addSlow(i: number, v: atomic_t): Atomic<number> {
   return v.counter;
 }
 
-/** @mirrors include/asm-generic/atomic-instrumented.h:atomic_add */
-export function* atomic_add(k: Kernel, i: number, v: atomic_t): Atomic<void> {
-  yield* atomic_add_return(k, i, v);
-}
-
 /** @mirrors include/asm-generic/atomic-instrumented.h:atomic_inc */
 export function atomic_inc(k: Kernel, v: atomic_t): Atomic<void> {
   return atomic_add(k, 1, v);
@@ -59,16 +59,6 @@ export function atomic_inc(k: Kernel, v: atomic_t): Atomic<void> {
 /** @mirrors include/asm-generic/atomic-instrumented.h:atomic_dec */
 export function atomic_dec(k: Kernel, v: atomic_t): Atomic<void> {
   return atomic_add(k, -1, v);
-}
-
-/** Subtracts; whether the result is zero. @mirrors include/asm-generic/atomic-instrumented.h:atomic_sub_and_test */
-export function* atomic_sub_and_test(k: Kernel, i: number, v: atomic_t): Atomic<boolean> {
-  return (yield* atomic_add_return(k, -i, v)) === 0;
-}
-
-/** Subtracts one; whether the result is zero. @mirrors include/asm-generic/atomic-instrumented.h:atomic_dec_and_test */
-export function atomic_dec_and_test(k: Kernel, v: atomic_t): Atomic<boolean> {
-  return atomic_sub_and_test(k, 1, v);
 }
 
 /** Stores and returns the old value. @mirrors include/asm-generic/atomic-instrumented.h:atomic_xchg */
@@ -85,4 +75,14 @@ export function* atomic_cmpxchg(k: Kernel, v: atomic_t, old: number, value: numb
   const was = v.counter;
   if (was === old) v.counter = value | 0;
   return was;
+}
+
+/** Subtracts; whether the result is zero. @mirrors include/asm-generic/atomic-instrumented.h:atomic_sub_and_test */
+export function* atomic_sub_and_test(k: Kernel, i: number, v: atomic_t): Atomic<boolean> {
+  return (yield* atomic_add_return(k, -i, v)) === 0;
+}
+
+/** Subtracts one; whether the result is zero. @mirrors include/asm-generic/atomic-instrumented.h:atomic_dec_and_test */
+export function atomic_dec_and_test(k: Kernel, v: atomic_t): Atomic<boolean> {
+  return atomic_sub_and_test(k, 1, v);
 }

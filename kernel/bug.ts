@@ -41,7 +41,7 @@ export function debug_locks_off(k: Kernel): boolean {
 
 /** WARN() about locks and preempt counts; only the first of a boot speaks. @mirrors include/linux/debug_locks.h:DEBUG_LOCKS_WARN_ON */
 export function DEBUG_LOCKS_WARN_ON(k: Kernel, condition: boolean, what: string): boolean {
-  if (condition && debug_locks_off(k)) warn(k, `DEBUG_LOCKS_WARN_ON(${what})`);
+  if (condition && debug_locks_off(k)) __warn(k, `DEBUG_LOCKS_WARN_ON(${what})`);
   return condition;
 }
 
@@ -53,7 +53,7 @@ export function DEBUG_LOCKS_WARN_ON(k: Kernel, condition: boolean, what: string)
  * @mirrors include/asm-generic/bug.h:WARN_ON
  */
 export function WARN_ON(k: Kernel, condition: boolean): boolean {
-  if (condition) warn(k, "");
+  if (condition) __warn(k, "");
   return condition;
 }
 
@@ -68,7 +68,7 @@ export function WARN_ON_ONCE(k: Kernel, condition: boolean, where = ""): boolean
 
 /** @mirrors include/asm-generic/bug.h:WARN */
 export function WARN(k: Kernel, condition: boolean, text: string): boolean {
-  if (condition) warn(k, text);
+  if (condition) __warn(k, text);
   return condition;
 }
 
@@ -78,7 +78,7 @@ export function WARN_ONCE(k: Kernel, condition: boolean, text: string, where = "
   const key = `${callTrace()[0] ?? ""}:${where}`;
   if (warned(k).has(key)) return true;
   warned(k).add(key);
-  warn(k, text);
+  __warn(k, text);
   return true;
 }
 
@@ -89,13 +89,14 @@ export function firstTime(k: Kernel, where: string): boolean {
   return true;
 }
 
-function warn(k: Kernel, text: string): void {
+/** A warning with its frame; `title` is what the report is known by. @mirrors kernel/panic.c:__warn */
+export function __warn(k: Kernel, text: string, title?: string): void {
   const at = callTrace()[0] ?? "?";
-  const title = `WARNING: CPU: ${k.cpu.id} PID: ${k.cpu.current.pid} at ${at}`;
-  report(k, KERN_WARNING, title, [
+  const warning = `WARNING: CPU: ${k.cpu.id} PID: ${k.cpu.current.pid} at ${at}`;
+  report(k, KERN_WARNING, title ?? warning, [
     "------------[ cut here ]------------",
     ...(text === "" ? [] : [text]),
-    title,
+    warning,
     "Modules linked in:",
     ...dumpStackLines(k),
     "---[ end trace 0000000000000000 ]---",

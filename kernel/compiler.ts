@@ -51,6 +51,14 @@ function* writeSlow<O, F extends FieldOf<O>>(k: Kernel, o: O, f: F, value: O[F])
 }
 
 /**
+ * Full memory barrier; nothing to do while the model is sequentially consistent.
+ *
+ * @mirrors include/asm-generic/barrier.h:smp_mb (empty)
+ * @simplified the memory model is sequentially consistent
+ */
+export function smp_mb(_k: Kernel): void {}
+
+/**
  * READ_ONCE whose result later accesses may rely on.
  *
  * @mirrors include/asm-generic/barrier.h:smp_load_acquire
@@ -97,11 +105,3 @@ export function* cmpxchg<O, F extends FieldOf<O>>(
   if (old === expected) store(k, o, f, value);
   return old;
 }
-
-/**
- * Full memory barrier; nothing to do while the model is sequentially consistent.
- *
- * @mirrors include/asm-generic/barrier.h:smp_mb (empty)
- * @simplified the memory model is sequentially consistent
- */
-export function smp_mb(_k: Kernel): void {}

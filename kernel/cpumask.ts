@@ -17,19 +17,19 @@ export class cpumask_t {
   }
 }
 
-/** @mirrors include/linux/cpumask.h:cpumask_set_cpu */
-export function cpumask_set_cpu(cpu: number, mask: cpumask_t): void {
-  mask.bits[cpu >>> 5] |= 1 << (cpu & 31);
+/** @mirrors include/linux/cpumask.h:num_online_cpus */
+export function num_online_cpus(k: Kernel): number {
+  return cpumask_weight(cpu_online_mask(k));
 }
 
-/** @mirrors include/linux/cpumask.h:cpumask_clear_cpu */
-export function cpumask_clear_cpu(cpu: number, mask: cpumask_t): void {
-  mask.bits[cpu >>> 5] &= ~(1 << (cpu & 31));
+/** @mirrors include/linux/cpumask.h:cpu_online */
+export function cpu_online(k: Kernel, cpu: number): boolean {
+  return cpumask_test_cpu(cpu, cpu_online_mask(k));
 }
 
-/** @mirrors include/linux/cpumask.h:cpumask_test_cpu */
-export function cpumask_test_cpu(cpu: number, mask: cpumask_t): boolean {
-  return (mask.bits[cpu >>> 5] & (1 << (cpu & 31))) !== 0;
+/** Smallest member, or -1. @mirrors include/linux/cpumask.h:cpumask_first */
+export function cpumask_first(mask: cpumask_t): number {
+  return cpumask_next(-1, mask);
 }
 
 /** Smallest member above `n`, or -1. @mirrors include/linux/cpumask.h:cpumask_next */
@@ -45,11 +45,6 @@ export function cpumask_next(n: number, mask: cpumask_t): number {
   return at * 32 + 31 - Math.clz32(word & -word);
 }
 
-/** Smallest member, or -1. @mirrors include/linux/cpumask.h:cpumask_first */
-export function cpumask_first(mask: cpumask_t): number {
-  return cpumask_next(-1, mask);
-}
-
 /** Smallest member of both above `n`, or -1. @mirrors include/linux/cpumask.h:cpumask_next_and */
 export function cpumask_next_and(n: number, a: cpumask_t, b: cpumask_t): number {
   for (let cpu = cpumask_next(n, a); cpu >= 0; cpu = cpumask_next(cpu, a)) {
@@ -58,9 +53,24 @@ export function cpumask_next_and(n: number, a: cpumask_t, b: cpumask_t): number 
   return -1;
 }
 
-/** A member of both: the smallest, or -1. @mirrors include/linux/cpumask.h:cpumask_any_and */
-export function cpumask_any_and(a: cpumask_t, b: cpumask_t): number {
-  return cpumask_next_and(-1, a, b);
+/** Members in ascending order. @mirrors include/linux/cpumask.h:for_each_cpu */
+export function* for_each_cpu(mask: cpumask_t): Generator<number, void, void> {
+  for (let cpu = cpumask_first(mask); cpu >= 0; cpu = cpumask_next(cpu, mask)) yield cpu;
+}
+
+/** @mirrors include/linux/cpumask.h:cpumask_set_cpu */
+export function cpumask_set_cpu(cpu: number, mask: cpumask_t): void {
+  mask.bits[cpu >>> 5] |= 1 << (cpu & 31);
+}
+
+/** @mirrors include/linux/cpumask.h:cpumask_clear_cpu */
+export function cpumask_clear_cpu(cpu: number, mask: cpumask_t): void {
+  mask.bits[cpu >>> 5] &= ~(1 << (cpu & 31));
+}
+
+/** @mirrors include/linux/cpumask.h:cpumask_test_cpu */
+export function cpumask_test_cpu(cpu: number, mask: cpumask_t): boolean {
+  return (mask.bits[cpu >>> 5] & (1 << (cpu & 31))) !== 0;
 }
 
 /** @mirrors include/linux/cpumask.h:cpumask_equal */
@@ -81,6 +91,11 @@ function popcount(word: number): number {
   return Math.imul((w + (w >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }
 
+/** A member of both: the smallest, or -1. @mirrors include/linux/cpumask.h:cpumask_any_and */
+export function cpumask_any_and(a: cpumask_t, b: cpumask_t): number {
+  return cpumask_next_and(-1, a, b);
+}
+
 /** A mask of one CPU. @mirrors include/linux/cpumask.h:cpumask_of */
 export function cpumask_of(k: Kernel, cpu: number): cpumask_t {
   const mask = new cpumask_t(k.config.cpus);
@@ -88,23 +103,18 @@ export function cpumask_of(k: Kernel, cpu: number): cpumask_t {
   return mask;
 }
 
-/** Members in ascending order. @mirrors include/linux/cpumask.h:for_each_cpu */
-export function* for_each_cpu(mask: cpumask_t): Generator<number, void, void> {
-  for (let cpu = cpumask_first(mask); cpu >= 0; cpu = cpumask_next(cpu, mask)) yield cpu;
-}
-
-/** CPUs that run. @mirrors kernel/cpu.c:__cpu_online_mask */
-export const cpu_online_mask: KernelStatic<cpumask_t> = KERNEL_STATIC(
-  "__cpu_online_mask",
-  (k) => new cpumask_t(k.config.cpus),
-);
-
 /** CPUs that can ever run: all of the machine. @mirrors kernel/cpu.c:__cpu_possible_mask */
 export const cpu_possible_mask: KernelStatic<cpumask_t> = KERNEL_STATIC("__cpu_possible_mask", (k) => {
   const mask = new cpumask_t(k.config.cpus);
   for (let cpu = 0; cpu < k.config.cpus; cpu++) cpumask_set_cpu(cpu, mask);
   return mask;
 });
+
+/** CPUs that run. @mirrors kernel/cpu.c:__cpu_online_mask */
+export const cpu_online_mask: KernelStatic<cpumask_t> = KERNEL_STATIC(
+  "__cpu_online_mask",
+  (k) => new cpumask_t(k.config.cpus),
+);
 
 export const statics: readonly StaticKey[] = [cpu_online_mask, cpu_possible_mask];
 
@@ -121,16 +131,6 @@ export function* for_each_possible_cpu(k: Kernel): Generator<number, void, void>
 /** @mirrors include/linux/cpumask.h:for_each_online_cpu */
 export function for_each_online_cpu(k: Kernel): Generator<number, void, void> {
   return for_each_cpu(cpu_online_mask(k));
-}
-
-/** @mirrors include/linux/cpumask.h:cpu_online */
-export function cpu_online(k: Kernel, cpu: number): boolean {
-  return cpumask_test_cpu(cpu, cpu_online_mask(k));
-}
-
-/** @mirrors include/linux/cpumask.h:num_online_cpus */
-export function num_online_cpus(k: Kernel): number {
-  return cpumask_weight(cpu_online_mask(k));
 }
 
 /** Number of possible CPUs. @mirrors kernel/smp.c:nr_cpu_ids */

@@ -26,6 +26,7 @@ import { POINT_DELAY, POINT_IRQ, pt } from "./machine/points.ts";
 import { KernelOops, panicked, WARN_ONCE } from "./bug.ts";
 import { oops_end } from "./exit.ts";
 import type { Kernel } from "./kernel.ts";
+import { lockdep_sys_exit } from "./locking/lockdep.ts";
 import { irqs_disabled, local_irq_disable, local_irq_enable } from "./preempt.ts";
 import {
   current,
@@ -166,6 +167,7 @@ function* stopped(): Coroutine {
 export function* user_mode(k: Kernel, ns: number): MaySleep<void> {
   might_sleep(k);
   while (need_resched(k)) yield* schedule(k);
+  if (k.config.debug) lockdep_sys_exit(k);
   yield* k.rcu.rcu_user_enter(k);
   k.cpu.inUser = true;
   yield* spend(k, ns, "user");

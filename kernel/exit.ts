@@ -10,9 +10,10 @@
 
 import type { Cpu } from "./machine/cpu.ts";
 import type { Coroutine, MaySleep } from "./machine/effects.ts";
-import { KernelOops, panic } from "./bug.ts";
+import { debug_locks_off, KernelOops, panic } from "./bug.ts";
 import { tasklist } from "./fork.ts";
 import type { Kernel } from "./kernel.ts";
+import { debug_check_no_locks_held } from "./locking/lockdep.ts";
 import { in_atomic, in_interrupt, preempt_count, preempt_disable } from "./preempt.ts";
 import { KERN_ALERT, KERN_ERR, KERN_INFO, printk, report } from "./printk.ts";
 import { complete, type completion } from "./sched/completion.ts";
@@ -35,8 +36,8 @@ export function* do_exit(k: Kernel, code: number): MaySleep<never> {
   if (is_idle_task(tsk)) panic(k, "Attempted to kill the idle task!");
   if (in_atomic(k)) {
     printk(k, KERN_INFO, `note: ${tsk.comm}[${tsk.pid}] exited with preempt_count ${preempt_count(k)}`);
-    k.cpu.preempt_count = 0;
   }
+  k.cpu.preempt_count = 0;
   if ((tsk.flags & PF_EXITING) !== 0) {
     if (tsk.exit_state === EXIT_ZOMBIE) panic(k, "Recursive fault that cannot be fixed");
     printk(k, KERN_ALERT, "Fixing recursive fault but reboot is needed!");
@@ -54,6 +55,7 @@ export function* do_exit(k: Kernel, code: number): MaySleep<never> {
   tsk.exit_state = EXIT_DEAD;
   if (tsk.vfork_done !== null) complete(k, tsk.vfork_done as completion);
   tsk.vfork_done = null;
+  if (k.config.debug) debug_check_no_locks_held(k);
   preempt_disable(k);
   return yield* do_task_dead(k);
 }
@@ -63,10 +65,13 @@ export function* do_exit(k: Kernel, code: number): MaySleep<never> {
  *
  * A KernelOops has been reported already; anything else is an exception in code that plays kernel.
  *
+ * Lock debugging ends: what the task held stays held.
+ *
  * @mirrors arch/x86/kernel/dumpstack.c:oops_end
  */
 export function oops_end(k: Kernel, cpu: Cpu, error: unknown): Coroutine {
   const tsk = current(k);
+  debug_locks_off(k);
   if (!(error instanceof KernelOops)) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     const title = `exception in ${tsk.comm}/${tsk.pid}: ${text}`;

@@ -61,12 +61,12 @@ export const __GFP_COMP = ___GFP_COMP as GfpAtomic;
 export const __GFP_NOMEMALLOC = ___GFP_NOMEMALLOC as GfpAtomic;
 
 export const GFP_ATOMIC = (___GFP_HIGH | ___GFP_ATOMIC | ___GFP_KSWAPD_RECLAIM) as GfpAtomic;
-export const GFP_NOWAIT = ___GFP_KSWAPD_RECLAIM as GfpAtomic;
 export const GFP_KERNEL = (___GFP_DIRECT_RECLAIM | ___GFP_KSWAPD_RECLAIM | ___GFP_IO | ___GFP_FS) as GfpSleep;
+export const GFP_KERNEL_ACCOUNT = (GFP_KERNEL + ___GFP_ACCOUNT) as GfpSleep;
+export const GFP_NOWAIT = ___GFP_KSWAPD_RECLAIM as GfpAtomic;
 export const GFP_NOIO = (___GFP_DIRECT_RECLAIM | ___GFP_KSWAPD_RECLAIM) as GfpSleep;
 export const GFP_NOFS = (___GFP_DIRECT_RECLAIM | ___GFP_KSWAPD_RECLAIM | ___GFP_IO) as GfpSleep;
 export const GFP_USER = (GFP_KERNEL + ___GFP_HARDWALL) as GfpSleep;
-export const GFP_KERNEL_ACCOUNT = (GFP_KERNEL + ___GFP_ACCOUNT) as GfpSleep;
 
 /** The colour of a combination: it may sleep when any part may. */
 type Combined<F extends readonly Gfp[]> = F[number] extends GfpAtomic ? GfpAtomic : GfpSleep;

@@ -60,6 +60,13 @@ export function isText(k: Kernel, addr: VirtAddr): boolean {
   return lookup(k, addr) !== undefined;
 }
 
+/** Address of the function called `name`, NULL when none has one. @mirrors kernel/kallsyms.c:kallsyms_lookup_name */
+export function kallsyms_lookup_name(k: Kernel, name: string): VirtAddr {
+  const table = symbols(k);
+  const fn = table.functions.find((it) => it.name === name);
+  return fn === undefined ? NULL : table.addresses.get(fn) as VirtAddr;
+}
+
 /**
  * Name of the function at `addr` as %ps prints it, or the address when there is none.
  *
@@ -67,13 +74,6 @@ export function isText(k: Kernel, addr: VirtAddr): boolean {
  */
 export function kallsyms_lookup(k: Kernel, addr: number): string {
   return lookup(k, addr)?.name ?? "0x" + formatAddr(addr);
-}
-
-/** Address of the function called `name`, NULL when none has one. @mirrors kernel/kallsyms.c:kallsyms_lookup_name */
-export function kallsyms_lookup_name(k: Kernel, name: string): VirtAddr {
-  const table = symbols(k);
-  const fn = table.functions.find((it) => it.name === name);
-  return fn === undefined ? NULL : table.addresses.get(fn) as VirtAddr;
 }
 
 /** What %pS prints: name, offset and size. @mirrors kernel/kallsyms.c:sprint_symbol */

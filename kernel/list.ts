@@ -64,6 +64,18 @@ export function list_empty<T>(head: list_head<T>): boolean {
   return head.next === head;
 }
 
+/** Moves all entries of `list` to the end of `head`. @mirrors include/linux/list.h:list_splice_tail_init */
+export function list_splice_tail_init<T>(list: list_head<T>, head: list_head<T>): void {
+  if (list_empty(list)) return;
+  const first = list.next;
+  const last = list.prev;
+  first.prev = head.prev;
+  head.prev.next = first;
+  last.next = head;
+  head.prev = last;
+  INIT_LIST_HEAD(list);
+}
+
 /** The structure of an entry. @mirrors include/linux/list.h:list_entry */
 export function list_entry<T>(entry: list_head<T>): T {
   assert(entry.owner !== null, "list_entry() of a list head");
@@ -80,18 +92,6 @@ export function list_last_entry<T>(head: list_head<T>): T {
   return list_entry(head.prev);
 }
 
-/** Moves all entries of `list` to the end of `head`. @mirrors include/linux/list.h:list_splice_tail_init */
-export function list_splice_tail_init<T>(list: list_head<T>, head: list_head<T>): void {
-  if (list_empty(list)) return;
-  const first = list.next;
-  const last = list.prev;
-  first.prev = head.prev;
-  head.prev.next = first;
-  last.next = head;
-  head.prev = last;
-  INIT_LIST_HEAD(list);
-}
-
 /** A list with one pointer per head. @mirrors include/linux/types.h:hlist_head */
 export class hlist_head<T = unknown> {
   first: hlist_node<T> | null = null;
@@ -106,6 +106,14 @@ export class hlist_node<T = unknown> {
   constructor(readonly owner: T) {}
 }
 
+/** Takes the node off its list and leaves its own pointers alone. @mirrors include/linux/list.h:__hlist_del */
+export function __hlist_del<T>(n: hlist_node<T>): void {
+  const { next, pprev } = n;
+  if (pprev instanceof hlist_head) pprev.first = next;
+  else if (pprev !== null) pprev.next = next;
+  if (next !== null) next.pprev = pprev;
+}
+
 /** @mirrors include/linux/list.h:hlist_add_head */
 export function hlist_add_head<T>(n: hlist_node<T>, h: hlist_head<T>): void {
   const first = h.first;
@@ -113,14 +121,6 @@ export function hlist_add_head<T>(n: hlist_node<T>, h: hlist_head<T>): void {
   if (first !== null) first.pprev = n;
   h.first = n;
   n.pprev = h;
-}
-
-/** Takes the node off its list and leaves its own pointers alone. @mirrors include/linux/list.h:__hlist_del */
-export function __hlist_del<T>(n: hlist_node<T>): void {
-  const { next, pprev } = n;
-  if (pprev instanceof hlist_head) pprev.first = next;
-  else if (pprev !== null) pprev.next = next;
-  if (next !== null) next.pprev = pprev;
 }
 
 /** Whether the node is the only one of `h`. @mirrors include/linux/list.h:hlist_is_singular_node */

@@ -20,27 +20,27 @@ import { ptr, struct } from "./machine/struct.ts";
 import { cmpxchg, READ_ONCE, smp_load_acquire, xchg } from "./compiler.ts";
 import type { Kernel } from "./kernel.ts";
 
-/** @mirrors include/linux/llist.h:llist_node */
-export const llist_node = struct("llist_node", { next: ptr });
-
 /** A list. @mirrors include/linux/llist.h:llist_head */
 export class llist_head {
   first: VirtAddr = NULL;
 }
+
+/** @mirrors include/linux/llist.h:llist_node */
+export const llist_node = struct("llist_node", { next: ptr });
 
 /** @mirrors include/linux/llist.h:init_llist_head */
 export function init_llist_head(list: llist_head): void {
   list.first = NULL;
 }
 
-/** The entry behind `node`. A plain access: the caller owns the chain. @mirrors include/linux/llist.h:llist_next */
-export function llist_next(k: Kernel, node: VirtAddr): VirtAddr {
-  return llist_node.f.next.get(k, node);
-}
-
 /** Whether the list is empty at this moment. A point. @mirrors include/linux/llist.h:llist_empty */
 export function* llist_empty(k: Kernel, head: llist_head): Atomic<boolean> {
   return (yield* READ_ONCE(k, head, "first")) === NULL;
+}
+
+/** The entry behind `node`. A plain access: the caller owns the chain. @mirrors include/linux/llist.h:llist_next */
+export function llist_next(k: Kernel, node: VirtAddr): VirtAddr {
+  return llist_node.f.next.get(k, node);
 }
 
 /**

@@ -35,14 +35,9 @@ export function printk(k: Kernel, level: number, text: string): void {
   for (const line of text.split("\n")) trace_console(k, line, level);
 }
 
-/** @mirrors include/linux/printk.h:pr_info */
-export function pr_info(k: Kernel, text: string): void {
-  printk(k, KERN_INFO, text);
-}
-
-/** @mirrors include/linux/printk.h:pr_notice */
-export function pr_notice(k: Kernel, text: string): void {
-  printk(k, KERN_NOTICE, text);
+/** @mirrors include/linux/printk.h:pr_err */
+export function pr_err(k: Kernel, text: string): void {
+  printk(k, KERN_ERR, text);
 }
 
 /** @mirrors include/linux/printk.h:pr_warn */
@@ -50,9 +45,14 @@ export function pr_warn(k: Kernel, text: string): void {
   printk(k, KERN_WARNING, text);
 }
 
-/** @mirrors include/linux/printk.h:pr_err */
-export function pr_err(k: Kernel, text: string): void {
-  printk(k, KERN_ERR, text);
+/** @mirrors include/linux/printk.h:pr_notice */
+export function pr_notice(k: Kernel, text: string): void {
+  printk(k, KERN_NOTICE, text);
+}
+
+/** @mirrors include/linux/printk.h:pr_info */
+export function pr_info(k: Kernel, text: string): void {
+  printk(k, KERN_INFO, text);
 }
 
 /**

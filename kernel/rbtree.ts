@@ -34,32 +34,19 @@ export class rb_root<T> {
   rb_node: rb_node<T> | null = null;
 }
 
-/** A tree that remembers its leftmost node. @mirrors include/linux/rbtree.h:rb_root_cached */
-export class rb_root_cached<T> {
-  readonly rb_root: rb_root<T> = new rb_root<T>();
-  rb_leftmost: rb_node<T> | null = null;
-}
-
 /** Where a new node is linked: C's `struct rb_node **link` is the root, or one side of the parent. */
 export type rb_link<T> = rb_root<T> | "rb_left" | "rb_right";
-
-/** How an augmented tree keeps its summaries right. @mirrors include/linux/rbtree_augmented.h:rb_augment_callbacks */
-export interface rb_augment_callbacks<T> {
-  /** Recomputes from `node` upwards, up to but without `stop`. */
-  propagate(node: rb_node<T> | null, stop: rb_node<T> | null): void;
-  /** `new_` takes the place of `old` with the same subtree. */
-  copy(old: rb_node<T>, new_: rb_node<T>): void;
-  /** `new_` moved up into the place of `old`, which is its child now. */
-  rotate(old: rb_node<T>, new_: rb_node<T>): void;
-}
-
-type Rotated<T> = (old: rb_node<T>, new_: rb_node<T>) => void;
 
 // include/linux/rbtree.h
 
 /** @mirrors include/linux/rbtree.h:rb_parent */
 export function rb_parent<T>(node: rb_node<T>): rb_node<T> | null {
   return node.parent;
+}
+
+/** @mirrors include/linux/rbtree.h:RB_EMPTY_ROOT */
+export function RB_EMPTY_ROOT<T>(root: rb_root<T>): boolean {
+  return root.rb_node === null;
 }
 
 /** Whether the node is in no tree. @mirrors include/linux/rbtree.h:RB_EMPTY_NODE */
@@ -70,11 +57,6 @@ export function RB_EMPTY_NODE<T>(node: rb_node<T>): boolean {
 /** Marks a node as being in no tree. @mirrors include/linux/rbtree.h:RB_CLEAR_NODE */
 export function RB_CLEAR_NODE<T>(node: rb_node<T>): void {
   node.parent = node;
-}
-
-/** @mirrors include/linux/rbtree.h:RB_EMPTY_ROOT */
-export function RB_EMPTY_ROOT<T>(root: rb_root<T>): boolean {
-  return root.rb_node === null;
 }
 
 /**
@@ -89,6 +71,17 @@ export function rb_link_node<T>(node: rb_node<T>, parent: rb_node<T> | null, lin
   node.rb_right = null;
   if (typeof link === "object") link.rb_node = node;
   else (parent as rb_node<T>)[link] = node;
+}
+
+/** A tree that remembers its leftmost node. @mirrors include/linux/rbtree.h:rb_root_cached */
+export class rb_root_cached<T> {
+  readonly rb_root: rb_root<T> = new rb_root<T>();
+  rb_leftmost: rb_node<T> | null = null;
+}
+
+/** @mirrors include/linux/rbtree.h:rb_first_cached */
+export function rb_first_cached<T>(root: rb_root_cached<T>): rb_node<T> | null {
+  return root.rb_leftmost;
 }
 
 /** @mirrors include/linux/rbtree.h:rb_insert_color_cached */
@@ -107,12 +100,33 @@ export function rb_erase_cached<T>(node: rb_node<T>, root: rb_root_cached<T>): v
   rb_erase(node, root.rb_root);
 }
 
-/** @mirrors include/linux/rbtree.h:rb_first_cached */
-export function rb_first_cached<T>(root: rb_root_cached<T>): rb_node<T> | null {
-  return root.rb_leftmost;
+// include/linux/rbtree_augmented.h
+
+/** How an augmented tree keeps its summaries right. @mirrors include/linux/rbtree_augmented.h:rb_augment_callbacks */
+export interface rb_augment_callbacks<T> {
+  /** Recomputes from `node` upwards, up to but without `stop`. */
+  propagate(node: rb_node<T> | null, stop: rb_node<T> | null): void;
+  /** `new_` takes the place of `old` with the same subtree. */
+  copy(old: rb_node<T>, new_: rb_node<T>): void;
+  /** `new_` moved up into the place of `old`, which is its child now. */
+  rotate(old: rb_node<T>, new_: rb_node<T>): void;
 }
 
-// include/linux/rbtree_augmented.h
+type Rotated<T> = (old: rb_node<T>, new_: rb_node<T>) => void;
+
+/**
+ * Restores the colours after rb_link_node() in an augmented tree. The caller has brought the summaries up to date on the
+ * path to the new node, or does so afterwards.
+ *
+ * @mirrors include/linux/rbtree_augmented.h:rb_insert_augmented
+ */
+export function rb_insert_augmented<T>(
+  node: rb_node<T>,
+  root: rb_root<T>,
+  augment: rb_augment_callbacks<T>,
+): void {
+  __rb_insert(node, root, augment.rotate);
+}
 
 /**
  * Callbacks that keep `owner[rbaugmented]` at the maximum of `rbcompute()` over the owner's subtree.
@@ -226,20 +240,6 @@ export function rb_erase_augmented<T>(
 ): void {
   const rebalance = __rb_erase_augmented(node, root, augment);
   if (rebalance !== null) __rb_erase_color(rebalance, root, augment.rotate);
-}
-
-/**
- * Restores the colours after rb_link_node() in an augmented tree. The caller has brought the summaries up to date on the
- * path to the new node, or does so afterwards.
- *
- * @mirrors include/linux/rbtree_augmented.h:rb_insert_augmented
- */
-export function rb_insert_augmented<T>(
-  node: rb_node<T>,
-  root: rb_root<T>,
-  augment: rb_augment_callbacks<T>,
-): void {
-  __rb_insert(node, root, augment.rotate);
 }
 
 // lib/rbtree.c

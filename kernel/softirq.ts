@@ -52,6 +52,11 @@ import {
   trace_softirq_raise,
 } from "./trace/events/irq.ts";
 
+/** @mirrors include/linux/interrupt.h:local_softirq_pending */
+export function local_softirq_pending(k: Kernel): number {
+  return this_cpu_ptr(k, __softirq_pending);
+}
+
 export const HI_SOFTIRQ = 0;
 export const TIMER_SOFTIRQ = 1;
 export const TASKLET_SOFTIRQ = 6;
@@ -86,11 +91,6 @@ export const softirqStat: PerCpu<Uint32Array> = DEFINE_PER_CPU(
 );
 
 export const statics: readonly StaticKey[] = [softirq_vec, __softirq_pending, ksoftirqd, softirqStat];
-
-/** @mirrors include/linux/interrupt.h:local_softirq_pending */
-export function local_softirq_pending(k: Kernel): number {
-  return this_cpu_ptr(k, __softirq_pending);
-}
 
 function wakeup_softirqd(k: Kernel): void {
   const tsk = this_cpu_ptr(k, ksoftirqd);

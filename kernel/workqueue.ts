@@ -41,6 +41,7 @@ import {
   list_move_tail,
   list_splice_tail_init,
 } from "./list.ts";
+import { debug_show_held_locks, lockdep_depth } from "./locking/lockdep.ts";
 import { mutex, mutex_lock, mutex_unlock } from "./locking/mutex.ts";
 import {
   lockdep_assert_held,
@@ -1176,7 +1177,7 @@ function* process_one_work(k: Kernel, worker: worker, work: work_struct): MaySle
   yield* func(k, work);
   // The item may be gone by now.
   trace_workqueue_execute_end(k, addr, ksym(k, func));
-  if (in_atomic(k)) leakedAtomic(k, func);
+  if (in_atomic(k) || lockdep_depth(k, current(k)) > 0) leakedAtomic(k, func);
   yield* cond_resched(k);
 
   yield* spin_lock_irq(k, pool.lock);
@@ -1191,7 +1192,12 @@ function leakedAtomic(k: Kernel, func: work_func_t): void {
   const p = current(k);
   const count = preempt_count(k).toString(16).padStart(8, "0");
   const title = `BUG: workqueue leaked lock or atomic: ${p.comm}/0x${count}/${p.pid}`;
-  report(k, KERN_ERR, title, [title, `     last function: ${func.name}`, ...dumpStackLines(k)]);
+  report(k, KERN_ERR, title, [
+    title,
+    `     last function: ${func.name}`,
+    ...debug_show_held_locks(k, p),
+    ...dumpStackLines(k),
+  ]);
 }
 
 function* process_scheduled_works(k: Kernel, worker: worker): MaySleep<void> {

@@ -21,7 +21,7 @@ import {
 /**
  * A page of pointers.
  *
- * @mirrors kernel/rcu/tree.c:kvfree_rcu_bulk_data (2/7)
+ * @mirrors kernel/rcu/tree.c:kvfree_rcu_bulk_data (2/7), kernel/rcu/tiny.c:kvfree_rcu_bulk_data (6/7)
  */
 export const kvfree_rcu_bulk_data: Layout<{
   nr_records: FieldType<number>;
@@ -33,7 +33,11 @@ export const kvfree_rcu_bulk_data: Layout<{
   records: array(pointer, 0),
 });
 
-/** Records in one block. @mirrors kernel/rcu/tree.c:KVFREE_BULK_MAX_ENTR (2/7) */
+/**
+ * Records in one block.
+ *
+ * @mirrors kernel/rcu/tree.c:KVFREE_BULK_MAX_ENTR (2/7), kernel/rcu/tiny.c:KVFREE_BULK_MAX_ENTR (6/7)
+ */
 export const KVFREE_BULK_MAX_ENTR: number = Math.floor(
   (PAGE_SIZE - kvfree_rcu_bulk_data.size) / pointer.size,
 );

@@ -12,10 +12,14 @@
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import { type Layout, ptr, struct } from "../kernel/machine/struct.ts";
 import type { FieldType } from "../kernel/machine/struct.ts";
-import { firstTime, WARN_ON_ONCE } from "../kernel/bug.ts";
+import { WARN_ON_ONCE } from "../kernel/bug.ts";
+import {
+  type debug_obj_descr,
+  debug_object_activate,
+  debug_object_active_state,
+  debug_object_deactivate,
+} from "../kernel/debugobjects.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { dumpStackLines, KERN_WARNING, report } from "../kernel/printk.ts";
-import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
 
 /**
  * 16 bytes: next callback, and the function, or the byte offset of the head in an object that is only to be freed.
@@ -141,56 +145,36 @@ export function __is_kvfree_rcu_offset(offset: number): boolean {
   return offset < KVFREE_RCU_OFFSET_LIMIT;
 }
 
-/** Debug objects of type rcu_head that are queued, by address. */
-const rcuhead_active = KERNEL_STATIC("rcuhead_debug_objects", () => new Set<number>());
+/** @mirrors kernel/rcu/update.c:rcuhead_is_static_object */
+function rcuhead_is_static_object(_k: Kernel, _addr: number): boolean {
+  return true;
+}
 
-export const statics: readonly StaticKey[] = [rcuhead_active];
+/** What debug objects know of an rcu_head: any may be used without being announced. @mirrors kernel/rcu/update.c:rcuhead_debug_descr */
+export const rcuhead_debug_descr: debug_obj_descr = {
+  name: "rcu_head",
+  is_static_object: rcuhead_is_static_object,
+};
+
+/** States of an active rcu_head. @mirrors kernel/rcu/rcu.h:STATE_RCU_HEAD_READY */
+const STATE_RCU_HEAD_READY = 0;
+const STATE_RCU_HEAD_QUEUED = 1;
 
 /**
- * Notes that `head` is queued. Returns 0, or -1 and a report when it already is.
+ * Notes that `head` is queued. Returns 0, or -EINVAL and reports when it already is.
  *
  * @mirrors kernel/rcu/rcu.h:debug_rcu_head_queue
  */
 export function debug_rcu_head_queue(k: Kernel, head: number): number {
   if (!k.config.debugObjects) return 0;
-  if (!rcuhead_active(k).has(head)) {
-    rcuhead_active(k).add(head);
-    return 0;
-  }
-  const title = "ODEBUG: activate active (active state 1) object type: rcu_head hint: 0x0";
-  report(k, KERN_WARNING, title, [title, ...dumpStackLines(k)]);
-  return -1;
+  const r1 = debug_object_activate(k, head, rcuhead_debug_descr);
+  debug_object_active_state(k, head, rcuhead_debug_descr, STATE_RCU_HEAD_READY, STATE_RCU_HEAD_QUEUED);
+  return r1;
 }
 
 /** Notes that `head` is not queued any more. @mirrors kernel/rcu/rcu.h:debug_rcu_head_unqueue */
 export function debug_rcu_head_unqueue(k: Kernel, head: number): void {
-  if (k.config.debugObjects) rcuhead_active(k).delete(head);
-}
-
-/**
- * An RCU rule was broken: reported once for each place.
- *
- * @mirrors include/linux/rcupdate.h:RCU_LOCKDEP_WARN
- * @simplified the list of held locks is not kept yet
- */
-export function RCU_LOCKDEP_WARN(k: Kernel, condition: boolean, text: string): void {
-  if (!condition || !k.config.debug || !firstTime(k, `rcu_lockdep:${text}`)) return;
-  const p = k.cpu.current;
-  report(k, KERN_WARNING, "WARNING: suspicious RCU usage", [
-    "",
-    "=============================",
-    "WARNING: suspicious RCU usage",
-    "5.7.0-quiesce #1 Not tainted",
-    "-----------------------------",
-    `${text}!`,
-    "",
-    "other info that might help us debug this:",
-    "",
-    "",
-    "rcu_scheduler_active = 2, debug_locks = 1",
-    `no locks held by ${p.comm}/${p.pid}.`,
-    "",
-    "stack backtrace:",
-    ...dumpStackLines(k),
-  ]);
+  if (!k.config.debugObjects) return;
+  debug_object_active_state(k, head, rcuhead_debug_descr, STATE_RCU_HEAD_QUEUED, STATE_RCU_HEAD_READY);
+  debug_object_deactivate(k, head, rcuhead_debug_descr);
 }

@@ -22,12 +22,6 @@ import { smp_mb } from "../kernel/compiler.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { rcu_head, ULONG_CMP_LT } from "./rcu.ts";
 
-export const RCU_DONE_TAIL = 0; // may run
-export const RCU_WAIT_TAIL = 1; // waits for gp_seq[1]
-export const RCU_NEXT_READY_TAIL = 2; // waits for gp_seq[2]
-export const RCU_NEXT_TAIL = 3; // has no number yet
-export const RCU_CBLIST_NSEGS = 4;
-
 /** A plain list of callbacks; empty. @mirrors include/linux/rcu_segcblist.h:rcu_cblist */
 export class rcu_cblist {
   /** Address of the pointer to the first callback. */
@@ -41,6 +35,12 @@ export class rcu_cblist {
     this.tail = this.head;
   }
 }
+
+export const RCU_DONE_TAIL = 0; // may run
+export const RCU_WAIT_TAIL = 1; // waits for gp_seq[1]
+export const RCU_NEXT_READY_TAIL = 2; // waits for gp_seq[2]
+export const RCU_NEXT_TAIL = 3; // has no number yet
+export const RCU_CBLIST_NSEGS = 4;
 
 /** A list in segments; disabled until rcu_segcblist_init(). @mirrors include/linux/rcu_segcblist.h:rcu_segcblist */
 export class rcu_segcblist {

@@ -20,7 +20,14 @@ import { cond_resched } from "../kernel/sched/core.ts";
 import { current } from "../kernel/sched/sched.ts";
 import { local_bh_disable, local_bh_enable } from "../kernel/softirq.ts";
 import { trace_rcu_read_lock, trace_rcu_read_unlock } from "../kernel/trace/events/quiesce.ts";
-import { RCU_LOCKDEP_WARN } from "./rcu.ts";
+import {
+  rcu_bh_lock_map,
+  rcu_lock_acquire,
+  rcu_lock_map,
+  rcu_lock_release,
+  RCU_LOCKDEP_WARN,
+  rcu_sched_lock_map,
+} from "../kernel/locking/lockdep_rcu.ts";
 import { rcu_read_lock_bh_held, rcu_read_lock_held, rcu_read_lock_sched_held } from "./update.ts";
 
 export { rcu_read_lock_held } from "./update.ts";
@@ -36,6 +43,7 @@ export { rcu_read_lock_held } from "./update.ts";
 export function rcu_read_lock(k: Kernel): Atomic<void> {
   preempt_disable(k);
   trace_rcu_read_lock(k, ++current(k).rcu_read_lock_nesting);
+  rcu_lock_acquire(k, rcu_lock_map);
   if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_lock() used illegally while idle");
   return pt(k, POINT_READER, "rcu_read_lock") ? step() : doneVoid();
 }
@@ -47,26 +55,24 @@ export function rcu_read_lock(k: Kernel): Atomic<void> {
  */
 export function rcu_read_unlock(k: Kernel): Atomic<void> {
   if (pt(k, POINT_READER, "rcu_read_unlock")) return unlockSlow(k);
-  unlock(k);
+  endReader(k);
   return doneVoid();
 }
 
 function* unlockSlow(k: Kernel): Atomic<void> {
   yield STEP;
-  unlock(k);
+  endReader(k);
 }
 
-function unlock(k: Kernel): void {
+function endReader(k: Kernel): void {
   const p = current(k);
-  RCU_LOCKDEP_WARN(
-    k,
-    p.rcu_read_lock_nesting === 0,
-    "rcu_read_unlock() used illegally without rcu_read_lock()",
-  );
-  if (p.rcu_read_lock_nesting === 0) return;
   if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_unlock() used illegally while idle");
-  trace_rcu_read_unlock(k, --p.rcu_read_lock_nesting);
-  preempt_enable(k);
+  // Without a reader the count stays as it is; lockdep reports it.
+  if (p.rcu_read_lock_nesting > 0) {
+    trace_rcu_read_unlock(k, --p.rcu_read_lock_nesting);
+    preempt_enable(k);
+  }
+  rcu_lock_release(k, rcu_lock_map);
 }
 
 function* step(): Atomic<void> {
@@ -76,20 +82,30 @@ function* step(): Atomic<void> {
 /** Readers of the bh kind: bottom halves are off. @mirrors include/linux/rcupdate.h:rcu_read_lock_bh */
 export function rcu_read_lock_bh(k: Kernel): void {
   local_bh_disable(k);
+  rcu_lock_acquire(k, rcu_bh_lock_map);
+  if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_lock_bh() used illegally while idle");
 }
 
 /** Ends it; what softirqs are pending run here. @mirrors include/linux/rcupdate.h:rcu_read_unlock_bh */
 export function rcu_read_unlock_bh(k: Kernel): Atomic<void> {
+  if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_unlock_bh() used illegally while idle");
+  rcu_lock_release(k, rcu_bh_lock_map);
   return local_bh_enable(k);
 }
 
 /** Readers of the sched kind: preemption is off. @mirrors include/linux/rcupdate.h:rcu_read_lock_sched */
 export function rcu_read_lock_sched(k: Kernel): void {
   preempt_disable(k);
+  rcu_lock_acquire(k, rcu_sched_lock_map);
+  if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_lock_sched() used illegally while idle");
 }
 
 /** @mirrors include/linux/rcupdate.h:rcu_read_unlock_sched */
 export function rcu_read_unlock_sched(k: Kernel): void {
+  if (!k.rcu.rcu_is_watching(k)) {
+    RCU_LOCKDEP_WARN(k, true, "rcu_read_unlock_sched() used illegally while idle");
+  }
+  rcu_lock_release(k, rcu_sched_lock_map);
   preempt_enable(k);
 }
 
@@ -148,15 +164,31 @@ export function rcu_access_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>
   return rcu_dereference_raw(k, pp);
 }
 
-/** Publishes `v` at `pp` and returns what stood there. @mirrors include/linux/rcupdate.h:rcu_replace_pointer */
-export function* rcu_replace_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): Atomic<Ptr<S>> {
-  const old = rcu_dereference_protected(k, pp);
+/**
+ * Publishes `v` at `pp` and returns what stood there. `c` is what keeps other updaters away.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_replace_pointer
+ */
+export function* rcu_replace_pointer<S>(
+  k: Kernel,
+  pp: Ptr<Ptr<S>>,
+  v: Ptr<S>,
+  c: boolean = true,
+): Atomic<Ptr<S>> {
+  const old = rcu_dereference_protected(k, pp, c);
   yield* rcu_assign_pointer(k, pp, v);
   return old;
 }
 
-/** The pointer at `pp`, for updaters that exclude each other. Plain. @mirrors include/linux/rcupdate.h:rcu_dereference_protected */
-export function rcu_dereference_protected<S>(k: Kernel, pp: Ptr<Ptr<S>>): Ptr<S> {
+/**
+ * The pointer at `pp`, for updaters that exclude each other. Plain.
+ *
+ * Context: where `c` holds; otherwise reported, once. Left out it is taken to hold.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_dereference_protected
+ */
+export function rcu_dereference_protected<S>(k: Kernel, pp: Ptr<Ptr<S>>, c: boolean = true): Ptr<S> {
+  if (!c) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_protected() usage");
   return k.ram.loadPtr(pp) as Ptr<S>;
 }
 
@@ -217,6 +249,11 @@ export function call_rcu(
   head: VirtAddr,
   func: (k: Kernel, head: VirtAddr) => Atomic<void>,
 ): Atomic<void> {
+  if (typeof head !== "number" || (typeof func !== "function" && typeof func !== "number")) {
+    throw new TypeError(
+      `call_rcu() takes the address of an rcu_head and a function, not ${head} and ${func}`,
+    );
+  }
   return k.rcu.call_rcu(k, head, func);
 }
 

@@ -19,11 +19,18 @@ import type { VirtAddr } from "../kernel/machine/brand.ts";
 import { type Atomic, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
 import { POINT_NAMED, POINT_SOFTIRQ, pt } from "../kernel/machine/points.ts";
 import { ptr, struct, ulong } from "../kernel/machine/struct.ts";
-import { WARN_ONCE } from "../kernel/bug.ts";
+import { page_fault_oops, WARN_ONCE } from "../kernel/bug.ts";
 import { __GFP_NOWARN, gfp, GFP_NOWAIT } from "../kernel/gfp.ts";
 import type { KvfreeOps, rcu_callback_t, RcuOps } from "../kernel/hooks.ts";
-import { functionAt, ksym } from "../kernel/kallsyms.ts";
+import { functionAt, isText, ksym } from "../kernel/kallsyms.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import {
+  inMarkedReader,
+  rcu_callback_map,
+  rcu_lock_acquire,
+  rcu_lock_release,
+  RCU_LOCKDEP_WARN,
+} from "../kernel/locking/lockdep_rcu.ts";
 import { local_irq_disable, local_irq_enable, local_irq_restore, local_irq_save } from "../kernel/preempt.ts";
 import { current, might_sleep, resched_cpu, set_tsk_need_resched } from "../kernel/sched/core.ts";
 import { is_idle_task } from "../kernel/sched/sched.ts";
@@ -51,13 +58,7 @@ import {
 import { __get_free_page, free_page } from "../mm/page_alloc.ts";
 import { kvfree } from "../mm/util.ts";
 import { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data, recordAddr } from "./kvfree_bulk.ts";
-import {
-  __is_kvfree_rcu_offset,
-  debug_rcu_head_queue,
-  debug_rcu_head_unqueue,
-  rcu_head,
-  RCU_LOCKDEP_WARN,
-} from "./rcu.ts";
+import { __is_kvfree_rcu_offset, debug_rcu_head_queue, debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
 import { rcu_set_runtime_mode, wait_rcu_gp } from "./update.ts";
 
 /**
@@ -80,6 +81,37 @@ const rcu_ctrlblk = KERNEL_STATIC<VirtAddr>("rcu_ctrlblk", (k) => {
 });
 
 const { rcucblist, donetail, curtail } = rcu_ctrlblk_layout.f;
+
+/** Jiffies between the first pointer of a batch and its grace period: 20 ms. @mirrors kernel/rcu/tiny.c:KVFREE_DRAIN_JIFFIES (6/7) */
+export function KVFREE_DRAIN_JIFFIES(k: Kernel): number {
+  return Math.floor(k.config.HZ / 50);
+}
+
+const { nr_records, next } = kvfree_rcu_bulk_data.f;
+
+/** Chain that collects, newest block first. */
+const kvhead = KERNEL_STATIC<VirtAddr>("kvhead", () => NULL);
+/** Chain that waits for its grace period. */
+const kvhead_free = KERNEL_STATIC<VirtAddr>("kvhead_free", () => NULL);
+/** One spare block. */
+const kvcache = KERNEL_STATIC<VirtAddr>("kvcache", () => NULL);
+/** Static key: the works below are initialised. */
+const rcu_init_done = KERNEL_STATIC<boolean>("rcu_init_done", () => false);
+const monitor_work = KERNEL_STATIC("monitor_work", () => new delayed_work());
+const kvfree_rcu_rwork = KERNEL_STATIC("rcu_work", () => new rcu_work());
+/** The monitor is armed or wanted. */
+const monitor_todo = KERNEL_STATIC<boolean>("monitor_todo", () => false);
+
+export const statics: readonly StaticKey[] = [
+  rcu_ctrlblk,
+  kvhead,
+  kvhead_free,
+  kvcache,
+  rcu_init_done,
+  monitor_work,
+  kvfree_rcu_rwork,
+  monitor_todo,
+];
 
 /** Waits for the callbacks queued before. @mirrors kernel/rcu/tiny.c:rcu_barrier */
 export function rcu_barrier(k: Kernel): MaySleep<void> {
@@ -121,14 +153,18 @@ export function rcu_sched_clock_irq(k: Kernel, user: boolean): Atomic<void> {
  */
 function* rcu_reclaim_tiny(k: Kernel, head: VirtAddr): Atomic<boolean> {
   const func = rcu_head.f.func.get(k, head);
+  rcu_lock_acquire(k, rcu_callback_map);
   if (__is_kvfree_rcu_offset(func)) {
     trace_rcu_invoke_kvfree_callback(k, "", head, func);
     yield* kvfree(k, (head - func) as VirtAddr);
+    rcu_lock_release(k, rcu_callback_map);
     return true;
   }
   trace_rcu_invoke_callback(k, "", head, func);
   rcu_head.f.func.set(k, head, NULL);
+  if (!isText(k, func)) page_fault_oops(k, func, false);
   yield* (functionAt(k, func) as rcu_callback_t)(k, head);
+  rcu_lock_release(k, rcu_callback_map);
   return false;
 }
 
@@ -169,11 +205,7 @@ function* rcu_process_callbacks(k: Kernel): Atomic<void> {
  * @mirrors kernel/rcu/tiny.c:synchronize_rcu
  */
 export function synchronize_rcu(k: Kernel): MaySleep<void> {
-  RCU_LOCKDEP_WARN(
-    k,
-    current(k).rcu_read_lock_nesting > 0,
-    "Illegal synchronize_rcu() in RCU read-side critical section",
-  );
+  RCU_LOCKDEP_WARN(k, inMarkedReader(k), "Illegal synchronize_rcu() in RCU read-side critical section");
   return doneVoid();
 }
 
@@ -202,36 +234,29 @@ export function call_rcu(k: Kernel, head: VirtAddr, func: rcu_callback_t | numbe
   return doneVoid();
 }
 
-/** Jiffies between the first pointer of a batch and its grace period: 20 ms. @mirrors kernel/rcu/tiny.c:KVFREE_DRAIN_JIFFIES (6/7) */
-export function KVFREE_DRAIN_JIFFIES(k: Kernel): number {
-  return Math.floor(k.config.HZ / 50);
+/**
+ * Adds `ptr` to the collecting chain. False when a new block is needed and no page can be had.
+ *
+ * Context: interrupts off.
+ *
+ * @mirrors kernel/rcu/tiny.c:kvfree_call_rcu_add_ptr_to_bulk (6/7)
+ */
+function* kvfree_call_rcu_add_ptr_to_bulk(k: Kernel, ptr: VirtAddr): Atomic<boolean> {
+  let bnode = kvhead(k);
+  if (bnode === NULL || nr_records.get(k, bnode) === KVFREE_BULK_MAX_ENTR) {
+    bnode = kvcache(k);
+    kvcache.set(k, NULL);
+    if (bnode === NULL) bnode = yield* __get_free_page(k, gfp(GFP_NOWAIT, __GFP_NOWARN));
+    if (bnode === NULL) return false;
+    nr_records.set(k, bnode, 0);
+    next.set(k, bnode, kvhead(k));
+    kvhead.set(k, bnode);
+  }
+  const nr = nr_records.get(k, bnode);
+  k.ram.storePtr(recordAddr(bnode, nr), ptr);
+  nr_records.set(k, bnode, nr + 1);
+  return true;
 }
-
-const { nr_records, next } = kvfree_rcu_bulk_data.f;
-
-/** Chain that collects, newest block first. */
-const kvhead = KERNEL_STATIC<VirtAddr>("kvhead", () => NULL);
-/** Chain that waits for its grace period. */
-const kvhead_free = KERNEL_STATIC<VirtAddr>("kvhead_free", () => NULL);
-/** One spare block. */
-const kvcache = KERNEL_STATIC<VirtAddr>("kvcache", () => NULL);
-/** Static key: the works below are initialised. */
-const rcu_init_done = KERNEL_STATIC<boolean>("rcu_init_done", () => false);
-const monitor_work = KERNEL_STATIC("monitor_work", () => new delayed_work());
-const kvfree_rcu_rwork = KERNEL_STATIC("rcu_work", () => new rcu_work());
-/** The monitor is armed or wanted. */
-const monitor_todo = KERNEL_STATIC<boolean>("monitor_todo", () => false);
-
-export const statics: readonly StaticKey[] = [
-  rcu_ctrlblk,
-  kvhead,
-  kvhead_free,
-  kvcache,
-  rcu_init_done,
-  monitor_work,
-  kvfree_rcu_rwork,
-  monitor_todo,
-];
 
 /**
  * Frees what one grace period has covered, newest block first, and keeps one page as the spare.
@@ -285,30 +310,6 @@ function* kvfree_rcu_monitor(k: Kernel, _work: work_struct): MaySleep<void> {
   if (queued) monitor_todo.set(k, false);
   local_irq_restore(k, flags);
   if (monitor_todo(k)) yield* schedule_delayed_work(k, monitor_work(k), KVFREE_DRAIN_JIFFIES(k));
-}
-
-/**
- * Adds `ptr` to the collecting chain. False when a new block is needed and no page can be had.
- *
- * Context: interrupts off.
- *
- * @mirrors kernel/rcu/tiny.c:kvfree_call_rcu_add_ptr_to_bulk (6/7)
- */
-function* kvfree_call_rcu_add_ptr_to_bulk(k: Kernel, ptr: VirtAddr): Atomic<boolean> {
-  let bnode = kvhead(k);
-  if (bnode === NULL || nr_records.get(k, bnode) === KVFREE_BULK_MAX_ENTR) {
-    bnode = kvcache(k);
-    kvcache.set(k, NULL);
-    if (bnode === NULL) bnode = yield* __get_free_page(k, gfp(GFP_NOWAIT, __GFP_NOWARN));
-    if (bnode === NULL) return false;
-    nr_records.set(k, bnode, 0);
-    next.set(k, bnode, kvhead(k));
-    kvhead.set(k, bnode);
-  }
-  const nr = nr_records.get(k, bnode);
-  k.ram.storePtr(recordAddr(bnode, nr), ptr);
-  nr_records.set(k, bnode, nr + 1);
-  return true;
 }
 
 /** Arms the batch timer for a pointer just added. */
@@ -440,48 +441,107 @@ export function tinyState(k: Kernel): TinyState {
   };
 }
 
+// ---- include/linux/rcutiny.h ---------------------------------------------------------------------------------------
+
+/** A cookie; any will do. @mirrors include/linux/rcutiny.h:get_state_synchronize_rcu */
+function get_state_synchronize_rcu(_k: Kernel): number {
+  return 0;
+}
+
+/** Being allowed to block is a grace period. @mirrors include/linux/rcutiny.h:cond_synchronize_rcu */
+function cond_synchronize_rcu(k: Kernel, _oldstate: number): MaySleep<void> {
+  might_sleep(k);
+  return doneVoid();
+}
+
+/** ksoftirqd is between two rounds: a quiescent state. @mirrors include/linux/rcutiny.h:rcu_softirq_qs */
+function rcu_softirq_qs(k: Kernel): Atomic<void> {
+  rcu_qs(k);
+  return doneVoid();
+}
+
+/** A context switch is a quiescent state. @mirrors include/linux/rcutiny.h:rcu_note_context_switch */
+function rcu_note_context_switch(k: Kernel, _preempt: boolean): Atomic<void> {
+  rcu_qs(k);
+  return doneVoid();
+}
+
+/** Whether this CPU must keep its tick: never. @mirrors include/linux/rcutiny.h:rcu_needs_cpu */
+function rcu_needs_cpu(_k: Kernel): boolean {
+  return false;
+}
+
+/** Nobody counts who is idle. @mirrors include/linux/rcutiny.h:rcu_idle_enter */
+function rcu_idle_enter(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** @mirrors include/linux/rcutiny.h:rcu_idle_exit */
+function rcu_idle_exit(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** @mirrors include/linux/rcutiny.h:rcu_irq_enter */
+function rcu_irq_enter(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** @mirrors include/linux/rcutiny.h:rcu_irq_exit */
+function rcu_irq_exit(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** Grace periods are never hurried. @mirrors include/linux/rcutiny.h:rcu_end_inkernel_boot (empty) */
+function rcu_end_inkernel_boot(_k: Kernel): void {}
+
+/** Readers are legal everywhere. @mirrors include/linux/rcutiny.h:rcu_is_watching */
+function rcu_is_watching(_k: Kernel): boolean {
+  return true;
+}
+
+/** What was queued before waits for the next call to arm the timer. @mirrors include/linux/rcutiny.h:kfree_rcu_scheduler_running */
+function kfree_rcu_scheduler_running(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** The only CPU is up from the start. @mirrors include/linux/rcutiny.h:rcu_cpu_starting */
+function rcu_cpu_starting(_k: Kernel, _cpu: number): Atomic<void> {
+  return doneVoid();
+}
+
 function nothing(_k: Kernel): Atomic<void> {
   return doneVoid();
 }
 
-/** Tiny RCU as the rest of the kernel sees it. @mirrors include/linux/rcutiny.h:rcu_note_context_switch */
+/** Tiny RCU as the rest of the kernel sees it. */
 export const tinyRcu: RcuOps = {
   flavour: "tiny",
   rcu_init,
   rcu_spawn_gp_kthread: nothing,
   rcu_scheduler_starting: (k) => rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING),
   rcu_set_runtime_mode,
-  rcu_end_inkernel_boot: () => {},
-  rcu_note_context_switch: (k) => {
-    rcu_qs(k);
-    return doneVoid();
-  },
+  rcu_end_inkernel_boot,
+  rcu_note_context_switch,
   rcu_sched_clock_irq,
-  rcu_softirq_qs: (k) => {
-    rcu_qs(k);
-    return doneVoid();
-  },
+  rcu_softirq_qs,
   rcu_all_qs: nothing,
-  rcu_idle_enter: nothing,
-  rcu_idle_exit: nothing,
-  rcu_irq_enter: nothing,
-  rcu_irq_exit: nothing,
+  rcu_idle_enter,
+  rcu_idle_exit,
+  rcu_irq_enter,
+  rcu_irq_exit,
   rcu_user_enter: nothing,
   rcu_user_exit: nothing,
-  rcu_needs_cpu: () => false,
-  rcu_is_watching: () => true,
+  rcu_needs_cpu,
+  rcu_is_watching,
   rcu_lockdep_current_cpu_online: () => true,
   rcutree_prepare_cpu: nothing,
-  rcu_cpu_starting: nothing,
+  rcu_cpu_starting,
   rcutree_online_cpu: nothing,
   call_rcu,
   synchronize_rcu,
   rcu_barrier,
-  get_state_synchronize_rcu: () => 0,
-  cond_synchronize_rcu: (k) => {
-    might_sleep(k);
-    return doneVoid();
-  },
+  get_state_synchronize_rcu,
+  cond_synchronize_rcu,
   pendingAddresses: pendingCallbacks,
   busy: (k) => peek(k, rcu_ctrlblk(k)) !== NULL,
 };
@@ -489,7 +549,7 @@ export const tinyRcu: RcuOps = {
 /** kvfree_rcu() of tiny RCU at 7/7. @mirrors kernel/rcu/tiny.c:kvfree_call_rcu (6/7) */
 export const tinyKvfree: KvfreeOps = {
   kvfree_call_rcu,
-  kfree_rcu_scheduler_running: nothing,
+  kfree_rcu_scheduler_running,
   pendingAddresses: pendingRecords,
   ownAddresses: ownPages,
   busy: (k) => kvhead(k) !== NULL || kvhead_free(k) !== NULL,

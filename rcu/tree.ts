@@ -35,6 +35,13 @@ import type { rcu_callback_t, RcuOps } from "../kernel/hooks.ts";
 import { functionAt, isText, kallsyms_lookup, ksym } from "../kernel/kallsyms.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { kthread_create } from "../kernel/kthread.ts";
+import {
+  inMarkedReader,
+  rcu_callback_map,
+  rcu_lock_acquire,
+  rcu_lock_release,
+  RCU_LOCKDEP_WARN,
+} from "../kernel/locking/lockdep_rcu.ts";
 import { mutex_lock, mutex_unlock } from "../kernel/locking/mutex.ts";
 import { raw_spin_lock, raw_spin_trylock, raw_spin_unlock } from "../kernel/locking/spinlock.ts";
 import {
@@ -48,12 +55,12 @@ import {
   preempt_disable,
   preempt_enable,
   PREEMPT_MASK,
+  smp_processor_id,
 } from "../kernel/preempt.ts";
 import { pr_info } from "../kernel/printk.ts";
 import { NUM_RCU_LVL_INIT, RCU_FANOUT, RCU_FANOUT_LEAF, RCU_NUM_LVLS } from "../kernel/rcu_node_tree.ts";
 import { complete, init_completion, wait_for_completion } from "../kernel/sched/completion.ts";
 import {
-  cond_resched,
   current,
   might_sleep,
   need_resched,
@@ -103,7 +110,6 @@ import {
   debug_rcu_head_queue,
   debug_rcu_head_unqueue,
   rcu_head,
-  RCU_LOCKDEP_WARN,
   rcu_seq_completed_gp,
   rcu_seq_ctr,
   rcu_seq_current,
@@ -139,6 +145,7 @@ import {
   rcu_segcblist_restempty,
   RCU_WAIT_TAIL,
 } from "./rcu_segcblist.ts";
+import { cond_resched_tasks_rcu_qs } from "./rcupdate.ts";
 import { sync_sched_exp_online_cleanup, synchronize_rcu_expedited } from "./tree_exp.ts";
 import { kfree_rcu_batch_init } from "./tree_kvfree.ts";
 import {
@@ -741,11 +748,11 @@ function* rcu_start_this_gp(
       trace_rcu_this_gp(k, rnp_start, rdp, gp_seq_req, "Startedleaf");
       break;
     }
+    if (rnp !== rnp_start && rnp.parent !== null) raw_spin_unlock_rcu_node(k, rnp);
     if (rnp.parent === null) {
       ret = requestAtRoot(k, rnp, rdp, gp_seq_req);
       break;
     }
-    if (rnp !== rnp_start) raw_spin_unlock_rcu_node(k, rnp);
     if (pt(k, POINT_NAMED, "CB5")) yield STEP;
     rnp = rnp.parent;
   }
@@ -978,7 +985,7 @@ function* rcu_gp_init(k: Kernel): MaySleep<boolean> {
     if (pt(k, POINT_NAMED, "GPI4")) yield STEP;
     yield* initNode(k, rnp);
     if (pt(k, POINT_NAMED, "GPI5")) yield STEP;
-    yield* cond_resched(k);
+    yield* cond_resched_tasks_rcu_qs(k);
     rsp.gp_activity = jiffies(k);
   }
   return true;
@@ -1074,13 +1081,13 @@ function* rcu_gp_fqs_loop(k: Kernel): MaySleep<void> {
       yield* rcu_gp_fqs(k, first_gp_fqs);
       first_gp_fqs = false;
       trace_rcu_grace_period(k, rsp.name, rsp.gp_seq, "fqsend");
-      yield* cond_resched(k);
+      yield* cond_resched_tasks_rcu_qs(k);
       rsp.gp_activity = jiffies(k);
       ret = 0;
       j = jiffies_till_next_fqs(k);
     } else {
       // A stray wake-up: the rest of the same wait.
-      yield* cond_resched(k);
+      yield* cond_resched_tasks_rcu_qs(k);
       rsp.gp_activity = jiffies(k);
       trace_rcu_grace_period(k, rsp.name, rsp.gp_seq, "fqswaitsig");
       ret = 1;
@@ -1132,7 +1139,7 @@ function* rcu_gp_cleanup(k: Kernel): MaySleep<void> {
   for (const rnp of rcu_for_each_node_breadth_first(rsp)) {
     needgp = (yield* cleanupNode(k, rnp, new_gp_seq)) || needgp;
     if (pt(k, POINT_NAMED, "GPC2")) yield STEP;
-    yield* cond_resched(k);
+    yield* cond_resched_tasks_rcu_qs(k);
     rsp.gp_activity = jiffies(k);
     yield* rcu_gp_slow(k, gp_cleanup_delay(k));
   }
@@ -1167,7 +1174,7 @@ function* rcu_gp_kthread(k: Kernel): MaySleep<void> {
       yield* swait_event_idle_exclusive(k, rsp.gp_wq, () => (rsp.gp_flags & RCU_GP_FLAG_INIT) !== 0);
       rsp.gp_state = RCU_GP_DONE_GPS;
       if (yield* rcu_gp_init(k)) break;
-      yield* cond_resched(k);
+      yield* cond_resched_tasks_rcu_qs(k);
       rsp.gp_activity = jiffies(k);
       trace_rcu_grace_period(k, rsp.name, rsp.gp_seq, "reqwaitsig");
     }
@@ -1263,7 +1270,7 @@ function* rcu_report_qs_rdp(k: Kernel, _cpu: number, rdp: RcuData): Atomic<void>
     return;
   }
   const mask = rdp.grpmask;
-  if (rdp.cpu === k.cpu.id) rdp.core_needs_qs = false;
+  if (rdp.cpu === smp_processor_id(k)) rdp.core_needs_qs = false;
   if (!rnp.qsmask.intersects(mask)) {
     raw_spin_unlock_irqrestore_rcu_node(k, rnp, flags);
     return;
@@ -1320,14 +1327,15 @@ function* rcu_do_batch(k: Kernel, rdp: RcuData): Atomic<void> {
   const rsp = rcu_state(k);
   const { cblist, batch: rcl } = rdp;
   if (!rcu_segcblist_ready_cbs(cblist)) {
-    const more = !rcu_segcblist_empty(k, cblist);
     trace_rcu_batch_start(k, rsp.name, rcu_segcblist_n_cbs(cblist), 0);
-    trace_rcu_batch_end(k, rsp.name, 0, more, need_resched(k), is_idle_task(current(k)), false);
+    const more = !rcu_segcblist_empty(k, cblist);
+    const resched = need_resched(k);
+    trace_rcu_batch_end(k, rsp.name, 0, more, resched, is_idle_task(current(k)), rcu_is_callbacks_kthread());
     return;
   }
 
   let flags = local_irq_save(k);
-  WARN_ON_ONCE(k, !cpu_online(k, k.cpu.id), "offline");
+  WARN_ON_ONCE(k, !cpu_online(k, smp_processor_id(k)), "offline");
   const pending = rcu_segcblist_n_cbs(cblist);
   const bl = Math.max(rdp.blimit, pending >> rcu_divisor(k));
   const tlimit = bl > 100 ? k.now() + rcu_resched_ns(k) : 0;
@@ -1340,10 +1348,12 @@ function* rcu_do_batch(k: Kernel, rdp: RcuData): Atomic<void> {
   for (; rhp !== NULL; rhp = rcu_cblist_dequeue(k, rcl)) {
     debug_rcu_head_unqueue(k, rhp);
     const f = rcu_head.f.func.get(k, rhp);
+    rcu_lock_acquire(k, rcu_callback_map);
     trace_rcu_invoke_callback(k, rsp.name, rhp, f);
     rcu_head.f.func.set(k, rhp, NULL);
     if (!isText(k, f)) page_fault_oops(k, f, false);
     yield* (functionAt(k, f) as rcu_callback_t)(k, rhp);
+    rcu_lock_release(k, rcu_callback_map);
     if (pt(k, POINT_NAMED, "CB6")) yield STEP;
     // A batch ends only for somebody else; the idle task goes on.
     if (
@@ -1355,7 +1365,9 @@ function* rcu_do_batch(k: Kernel, rdp: RcuData): Atomic<void> {
 
   flags = local_irq_save(k);
   const left = k.ram.loadPtr(rcl.head) !== NULL;
-  trace_rcu_batch_end(k, rsp.name, -rcl.len, left, need_resched(k), is_idle_task(current(k)), false);
+  const resched = need_resched(k);
+  const idle = is_idle_task(current(k));
+  trace_rcu_batch_end(k, rsp.name, -rcl.len, left, resched, idle, rcu_is_callbacks_kthread());
   rcu_segcblist_insert_done_cbs(k, cblist, rcl);
   smp_mb(k); // rcu_barrier() sees the list before the count
   rcu_segcblist_insert_count(k, cblist, rcl);
@@ -1409,7 +1421,7 @@ function* force_qs_rnp(k: Kernel, f: (k: Kernel, rdp: RcuData) => boolean): MayS
   rsp.cbovldnext = false;
   for (const rnp of rcu_for_each_leaf_node(rsp)) {
     if (pt(k, POINT_NAMED, "FQS2")) yield STEP;
-    yield* cond_resched(k);
+    yield* cond_resched_tasks_rcu_qs(k);
     const mask = new Ulong64();
     const flags = yield* raw_spin_lock_irqsave_rcu_node(k, rnp);
     if (!rnp.cbovldmask.isZero()) rsp.cbovldnext = true;
@@ -1590,9 +1602,11 @@ function* __call_rcu(k: Kernel, head: VirtAddr, func: rcu_callback_t | number): 
   }
   yield* check_cb_ovld(k, rdp);
   yield* rcu_segcblist_enqueue(k, rdp.cblist, head);
-  const n = rcu_segcblist_n_cbs(rdp.cblist);
-  if (__is_kvfree_rcu_offset(addr)) trace_rcu_kvfree_callback(k, name, head, addr, n);
-  else trace_rcu_callback(k, name, head, addr, n);
+  if (__is_kvfree_rcu_offset(addr)) {
+    trace_rcu_kvfree_callback(k, name, head, addr, rcu_segcblist_n_cbs(rdp.cblist));
+  } else {
+    trace_rcu_callback(k, name, head, addr, rcu_segcblist_n_cbs(rdp.cblist));
+  }
   yield* __call_rcu_core(k, rdp, head, flags);
   local_irq_restore(k, flags);
 }
@@ -1629,11 +1643,7 @@ function rcu_blocking_is_gp(k: Kernel): boolean {
  * @mirrors kernel/rcu/tree.c:synchronize_rcu
  */
 export function* synchronize_rcu(k: Kernel): MaySleep<void> {
-  RCU_LOCKDEP_WARN(
-    k,
-    current(k).rcu_read_lock_nesting > 0,
-    "Illegal synchronize_rcu() in RCU read-side critical section",
-  );
+  RCU_LOCKDEP_WARN(k, inMarkedReader(k), "Illegal synchronize_rcu() in RCU read-side critical section");
   if (rcu_blocking_is_gp(k)) return;
   if (rcu_gp_is_expedited(k)) yield* synchronize_rcu_expedited(k);
   else yield* wait_rcu_gp(k, call_rcu);

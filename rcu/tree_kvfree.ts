@@ -12,7 +12,7 @@
  * series are kept as posted: a batch in flight accepts a channel that is empty in it, though its grace period began before
  * (B9), and what finds no empty channel then waits for the next call without a timer (B8).
  *
- * Left out: lockdep maps around the frees, the RT variant.
+ * Left out: the RT variant.
  *
  * @module
  */
@@ -28,6 +28,7 @@ import { for_each_online_cpu, for_each_possible_cpu } from "../kernel/cpumask.ts
 import { __GFP_NOWARN, gfp, GFP_ATOMIC, GFP_NOWAIT } from "../kernel/gfp.ts";
 import type { KvfreeOps } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { rcu_callback_map, rcu_lock_acquire, rcu_lock_release } from "../kernel/locking/lockdep_rcu.ts";
 import {
   lockdep_assert_held,
   raw_spinlock_t,
@@ -181,8 +182,10 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
     const bnext = next.get(k, bkhead);
     const nr = nr_records.get(k, bkhead);
     debug_rcu_head_unqueue_bulk(k, bkhead, nr);
+    rcu_lock_acquire(k, rcu_callback_map);
     trace_rcu_invoke_kfree_bulk_callback(k, rcuName(k), nr, recordAddr(bkhead, 0));
     yield* kfree_bulk(k, nr, recordAddr(bkhead, 0));
+    rcu_lock_release(k, rcu_callback_map);
     yield* putBlock(k, krcp, SLAB, bkhead);
     yield* cond_resched_tasks_rcu_qs(k);
     bkhead = bnext;
@@ -192,11 +195,13 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
     const bnext = next.get(k, bvhead);
     const nr = nr_records.get(k, bvhead);
     debug_rcu_head_unqueue_bulk(k, bvhead, nr);
+    rcu_lock_acquire(k, rcu_callback_map);
     for (let i = 0; i < nr; i++) {
       const record = k.ram.loadPtr(recordAddr(bvhead, i));
       trace_rcu_invoke_kvfree_callback(k, rcuName(k), record, 0);
       yield* vfree(k, record);
     }
+    rcu_lock_release(k, rcu_callback_map);
     yield* putBlock(k, krcp, VMALLOC, bvhead);
     yield* cond_resched_tasks_rcu_qs(k);
     bvhead = bnext;
@@ -211,11 +216,13 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
     const ptr = (head - offset) as VirtAddr;
     // For a wrapped object this is the wrapper, which was never queued (B5).
     debug_rcu_head_unqueue(k, ptr);
+    rcu_lock_acquire(k, rcu_callback_map);
     trace_rcu_invoke_kvfree_callback(k, rcuName(k), head, offset);
     if (!WARN_ON_ONCE(k, !__is_kvfree_rcu_offset(offset), "offset")) {
       if (headless) yield* kvfree(k, k.ram.loadPtr(ptr));
       yield* kvfree(k, ptr);
     }
+    rcu_lock_release(k, rcu_callback_map);
     yield* cond_resched_tasks_rcu_qs(k);
     head = hnext;
   }

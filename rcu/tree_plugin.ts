@@ -29,7 +29,7 @@ import { RCU_FANOUT, RCU_FANOUT_LEAF, RCU_NUM_LVLS } from "../kernel/rcu_node_tr
 import type { task_struct } from "../kernel/sched/sched.ts";
 import { this_cpu_ptr } from "../kernel/static.ts";
 import { trace_rcu_grace_period, trace_rcu_utilization } from "../kernel/trace/events/rcu.ts";
-import { RCU_LOCKDEP_WARN } from "./rcu.ts";
+import { RCU_LOCKDEP_WARN } from "../kernel/locking/lockdep_rcu.ts";
 import { rcu_segcblist_empty } from "./rcu_segcblist.ts";
 import {
   blimit,

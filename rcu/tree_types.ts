@@ -154,21 +154,6 @@ export function RCU_JIFFIES_TILL_FORCE_QS(k: Kernel): number {
 /** CPUs that add one jiffy to the wait. @mirrors kernel/rcu/tree.h:RCU_JIFFIES_FQS_DIV */
 export const RCU_JIFFIES_FQS_DIV = 256;
 
-/** Start a grace period. @mirrors kernel/rcu/tree.h:RCU_GP_FLAG_INIT */
-export const RCU_GP_FLAG_INIT = 0x1;
-/** Look for quiescent states now. @mirrors kernel/rcu/tree.h:RCU_GP_FLAG_FQS */
-export const RCU_GP_FLAG_FQS = 0x2;
-
-export const RCU_GP_IDLE = 0;
-export const RCU_GP_WAIT_GPS = 1;
-export const RCU_GP_DONE_GPS = 2;
-export const RCU_GP_ONOFF = 3;
-export const RCU_GP_INIT = 4;
-export const RCU_GP_WAIT_FQS = 5;
-export const RCU_GP_DOING_FQS = 6;
-export const RCU_GP_CLEANUP = 7;
-export const RCU_GP_CLEANED = 8;
-
 /** The state of a flavour. @mirrors kernel/rcu/tree.h:rcu_state */
 export class rcu_state {
   /** The tree, breadth first; made by rcu_init_one(). */
@@ -212,6 +197,21 @@ export class rcu_state {
   readonly ofl_lock: raw_spinlock_t = new raw_spinlock_t("rcu_state.ofl_lock");
 }
 
+/** Start a grace period. @mirrors kernel/rcu/tree.h:RCU_GP_FLAG_INIT */
+export const RCU_GP_FLAG_INIT = 0x1;
+/** Look for quiescent states now. @mirrors kernel/rcu/tree.h:RCU_GP_FLAG_FQS */
+export const RCU_GP_FLAG_FQS = 0x2;
+
+export const RCU_GP_IDLE = 0;
+export const RCU_GP_WAIT_GPS = 1;
+export const RCU_GP_DONE_GPS = 2;
+export const RCU_GP_ONOFF = 3;
+export const RCU_GP_INIT = 4;
+export const RCU_GP_WAIT_FQS = 5;
+export const RCU_GP_DOING_FQS = 6;
+export const RCU_GP_CLEANUP = 7;
+export const RCU_GP_CLEANED = 8;
+
 /**
  * Children of a node on each level: as many as the levels above are spread over, or full nodes when asked for.
  *
@@ -228,16 +228,6 @@ export function rcu_init_levelspread(
   return levelcnt.map((ccur, i) => Math.ceil((i === last ? nr_cpus : levelcnt[i + 1]) / ccur));
 }
 
-/** All nodes, root first. @mirrors kernel/rcu/rcu.h:rcu_for_each_node_breadth_first */
-export function rcu_for_each_node_breadth_first(rsp: rcu_state): readonly rcu_node[] {
-  return rsp.node;
-}
-
-/** All leaves. @mirrors kernel/rcu/rcu.h:rcu_for_each_leaf_node */
-export function rcu_for_each_leaf_node(rsp: rcu_state): readonly rcu_node[] {
-  return rsp.leaves;
-}
-
 /** @mirrors kernel/rcu/rcu.h:rcu_first_leaf_node */
 export function rcu_first_leaf_node(rsp: rcu_state): rcu_node {
   return rsp.leaves[0];
@@ -251,6 +241,16 @@ export function rcu_is_leaf_node(rsp: rcu_state, rnp: rcu_node): boolean {
 /** @mirrors kernel/rcu/rcu.h:rcu_is_last_leaf_node */
 export function rcu_is_last_leaf_node(rsp: rcu_state, rnp: rcu_node): boolean {
   return rnp === rsp.leaves[rsp.leaves.length - 1];
+}
+
+/** All nodes, root first. @mirrors kernel/rcu/rcu.h:rcu_for_each_node_breadth_first */
+export function rcu_for_each_node_breadth_first(rsp: rcu_state): readonly rcu_node[] {
+  return rsp.node;
+}
+
+/** All leaves. @mirrors kernel/rcu/rcu.h:rcu_for_each_leaf_node */
+export function rcu_for_each_leaf_node(rsp: rcu_state): readonly rcu_node[] {
+  return rsp.leaves;
 }
 
 /** The CPUs of a leaf, online or not. @mirrors kernel/rcu/rcu.h:for_each_leaf_node_possible_cpu */

@@ -5,7 +5,8 @@
  *
  * Boot is in a hurry: rcu_expedited_nesting starts at 1 and rcu_end_inkernel_boot() takes it down.
  *
- * Left out: the tasks flavour, self tests, lockdep maps (readers of the bh and sched kinds are known by what is disabled).
+ * The lockdep maps and what only needs them are in kernel/locking/lockdep_rcu.ts, where the scheduler can ask; this file
+ * passes them on. Left out: the tasks flavour, self tests.
  *
  * @module
  */
@@ -13,21 +14,31 @@
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import type { Atomic, MaySleep } from "../kernel/machine/effects.ts";
 import { doneVoid } from "../kernel/machine/effects.ts";
+import { debug_object_free, debug_object_init, debug_object_init_on_stack } from "../kernel/debugobjects.ts";
 import { offStack, onStack } from "../kernel/fork.ts";
 import type { rcu_callback_t } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { lock_is_held } from "../kernel/locking/lockdep.ts";
+import {
+  debug_lockdep_rcu_enabled,
+  inMarkedReader,
+  rcu_lock_map,
+  rcu_sched_lock_map,
+} from "../kernel/locking/lockdep_rcu.ts";
 import { in_softirq, irqs_disabled, preemptible } from "../kernel/preempt.ts";
 import { pr_info } from "../kernel/printk.ts";
 import { complete, completion, init_completion, wait_for_completion } from "../kernel/sched/completion.ts";
-import { current } from "../kernel/sched/sched.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
-import {
-  rcu_scheduler_active,
-  RCU_SCHEDULER_INACTIVE,
-  RCU_SCHEDULER_INIT,
-  RCU_SCHEDULER_RUNNING,
-} from "../kernel/system_state.ts";
-import { debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
+import { rcu_scheduler_active, RCU_SCHEDULER_INIT, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
+import { rcu_head, rcuhead_debug_descr } from "./rcu.ts";
+
+export {
+  debug_lockdep_rcu_enabled,
+  rcu_bh_lock_map,
+  rcu_callback_map,
+  rcu_lock_map,
+  rcu_sched_lock_map,
+} from "../kernel/locking/lockdep_rcu.ts";
 
 /** rcupdate.rcu_expedited: every wait is hurried. @mirrors kernel/rcu/update.c:rcu_expedited */
 export const rcu_expedited: KernelStatic<boolean> = KERNEL_STATIC<boolean>("rcu_expedited", () => false);
@@ -50,15 +61,6 @@ export const statics: readonly StaticKey[] = [
 ];
 
 /**
- * Whether the checks below mean anything: debugging is on and the scheduler runs.
- *
- * @mirrors kernel/rcu/update.c:debug_lockdep_rcu_enabled
- */
-export function debug_lockdep_rcu_enabled(k: Kernel): boolean {
-  return k.config.debug && rcu_scheduler_active(k) !== RCU_SCHEDULER_INACTIVE;
-}
-
-/**
  * What all kinds of reader have in common: without checks every context counts as a reader, on a CPU that RCU does not
  * watch or that is not online for it none does. Null: ask further.
  *
@@ -72,7 +74,7 @@ function rcu_read_lock_held_common(k: Kernel): boolean | null {
 
 /** Whether this is a reader with preemption off, marked or not. @mirrors kernel/rcu/update.c:rcu_read_lock_sched_held */
 export function rcu_read_lock_sched_held(k: Kernel): boolean {
-  return rcu_read_lock_held_common(k) ?? !preemptible(k);
+  return rcu_read_lock_held_common(k) ?? (lock_is_held(k, rcu_sched_lock_map(k)) || !preemptible(k));
 }
 
 /** Whether waits must not be hurried. @mirrors kernel/rcu/update.c:rcu_gp_is_normal */
@@ -133,12 +135,33 @@ export function* wait_rcu_gp(
   const rs = new rcu_synchronize(onStack(k, rcu_head.size));
   k.ram.unpoison(k.ram.translate(rs.head), rcu_head.size);
   k.setOwner(rs.head, rs);
+  init_rcu_head_on_stack(k, rs.head);
   init_completion(rs.completion);
   yield* crf(k, rs.head, wakeme_after_rcu);
   yield* wait_for_completion(k, rs.completion);
-  debug_rcu_head_unqueue(k, rs.head);
+  destroy_rcu_head_on_stack(k, rs.head);
   k.clearOwner(rs.head);
   offStack(k, rcu_head.size);
+}
+
+/** Announces an rcu_head to debug objects; needed only where it is used again. @mirrors kernel/rcu/update.c:init_rcu_head */
+export function init_rcu_head(k: Kernel, head: VirtAddr): void {
+  debug_object_init(k, head, rcuhead_debug_descr);
+}
+
+/** An announced rcu_head is gone. @mirrors kernel/rcu/update.c:destroy_rcu_head */
+export function destroy_rcu_head(k: Kernel, head: VirtAddr): void {
+  debug_object_free(k, head, rcuhead_debug_descr);
+}
+
+/** Announces an rcu_head on the current task's stack. @mirrors kernel/rcu/update.c:init_rcu_head_on_stack */
+export function init_rcu_head_on_stack(k: Kernel, head: VirtAddr): void {
+  debug_object_init_on_stack(k, head, rcuhead_debug_descr);
+}
+
+/** It goes out of scope. @mirrors kernel/rcu/update.c:destroy_rcu_head_on_stack */
+export function destroy_rcu_head_on_stack(k: Kernel, head: VirtAddr): void {
+  debug_object_free(k, head, rcuhead_debug_descr);
 }
 
 /** The scheduler is up: kvfree_rcu may arm its timers. @mirrors kernel/rcu/update.c:rcu_set_runtime_mode */
@@ -156,7 +179,7 @@ export function rcupdate_announce_bootup_oddness(k: Kernel): void {
 
 /** Whether the current context is between rcu_read_lock() and rcu_read_unlock(). @mirrors kernel/rcu/update.c:rcu_read_lock_held */
 export function rcu_read_lock_held(k: Kernel): boolean {
-  return rcu_read_lock_held_common(k) ?? current(k).rcu_read_lock_nesting > 0;
+  return rcu_read_lock_held_common(k) ?? lock_is_held(k, rcu_lock_map(k));
 }
 
 /** Whether bottom halves or interrupts are off. @mirrors kernel/rcu/update.c:rcu_read_lock_bh_held */
@@ -166,5 +189,5 @@ export function rcu_read_lock_bh_held(k: Kernel): boolean {
 
 /** Whether this is a reader of any kind. @mirrors kernel/rcu/update.c:rcu_read_lock_any_held */
 export function rcu_read_lock_any_held(k: Kernel): boolean {
-  return rcu_read_lock_held_common(k) ?? (current(k).rcu_read_lock_nesting > 0 || !preemptible(k));
+  return rcu_read_lock_held_common(k) ?? (inMarkedReader(k) || !preemptible(k));
 }

@@ -20,6 +20,9 @@ import { task_struct } from "../kernel/sched/sched.ts";
 import { instantiate, type StaticKey } from "../kernel/static.ts";
 import * as bug from "../kernel/bug.ts";
 import * as cpumask from "../kernel/cpumask.ts";
+import * as debugobjects from "../kernel/debugobjects.ts";
+import * as lockdep from "../kernel/locking/lockdep.ts";
+import * as lockdep_rcu from "../kernel/locking/lockdep_rcu.ts";
 import * as kallsyms from "../kernel/kallsyms.ts";
 import * as jiffies from "../kernel/time/jiffies.ts";
 import * as sched from "../kernel/sched/sched.ts";
@@ -31,6 +34,9 @@ export function bareKernel(wanted: Partial<Config>, lists: readonly (readonly St
   const k = new Kernel(config, { policy: POLICY_TIME, seed: config.seed, deviations: null });
   instantiate(k, [
     bug.statics,
+    lockdep.statics,
+    lockdep_rcu.statics,
+    debugobjects.statics,
     cpumask.statics,
     kallsyms.statics,
     jiffies.statics,

@@ -8,14 +8,14 @@
  * Invariant: owner, flags and queue are touched by indivisible code only, so wait_lock is left out and unlocking is a
  * plain call. Released by a task that does not hold it, a mutex is reported, as with DEBUG_MUTEXES.
  *
- * Left out: spinning on a running owner, the killable and interruptible forms, wound/wait mutexes.
+ * With lock debugging a wrong release is lockdep's to report. Left out: spinning on a running owner, the killable and interruptible forms, wound/wait mutexes.
  *
  * @module
  */
 
 import { type Atomic, done, doneVoid, type MaySleep, STEP } from "../machine/effects.ts";
 import { POINT_LOCK, POINT_WAIT, pt } from "../machine/points.ts";
-import { WARN } from "../bug.ts";
+import { debug_locks_off, WARN } from "../bug.ts";
 import type { Kernel } from "../kernel.ts";
 import { list_add_tail, list_del_init, list_empty, list_first_entry, list_head } from "../list.ts";
 import {
@@ -26,6 +26,7 @@ import {
   set_current_state,
   wake_up_process,
 } from "../sched/core.ts";
+import { LD_WAIT_INV, LD_WAIT_SLEEP, lock_acquire, lock_release, lockdep_map } from "./lockdep.ts";
 import { TASK_RUNNING, type task_struct, TASK_UNINTERRUPTIBLE } from "../sched/sched.ts";
 
 /** Somebody waits: unlocking must wake. */
@@ -49,9 +50,11 @@ export class mutex {
   readonly wait_list: list_head<mutex_waiter> = new list_head<mutex_waiter>();
   /** What its waiters are said to wait for. */
   readonly waitingFor: string;
+  readonly dep_map: lockdep_map;
 
   constructor(readonly name: string) {
     this.waitingFor = `mutex ${name}`;
+    this.dep_map = new lockdep_map(name, LD_WAIT_INV, LD_WAIT_SLEEP);
   }
 }
 
@@ -110,6 +113,7 @@ function __mutex_handoff(lock: mutex, task: task_struct | null): void {
  */
 export function mutex_lock(k: Kernel, lock: mutex): MaySleep<void> {
   might_sleep(k);
+  if (k.config.debug) lock_acquire(k, lock.dep_map, false, 0, true);
   if (pt(k, POINT_LOCK, lock)) return lockAtPoint(k, lock);
   if (__mutex_trylock_fast(k, lock)) return doneVoid();
   return __mutex_lock_slowpath(k, lock);
@@ -154,12 +158,18 @@ function* __mutex_lock_slowpath(k: Kernel, lock: mutex): MaySleep<void> {
  * @mirrors kernel/locking/mutex.c:mutex_trylock
  */
 export function mutex_trylock(k: Kernel, lock: mutex): Atomic<boolean> {
-  return pt(k, POINT_LOCK, lock) ? trylockAtPoint(k, lock) : done(__mutex_trylock(k, lock));
+  return pt(k, POINT_LOCK, lock) ? trylockAtPoint(k, lock) : done(tryMutex(k, lock));
 }
 
 function* trylockAtPoint(k: Kernel, lock: mutex): Atomic<boolean> {
   yield STEP;
-  return __mutex_trylock(k, lock);
+  return tryMutex(k, lock);
+}
+
+function tryMutex(k: Kernel, lock: mutex): boolean {
+  const locked = __mutex_trylock(k, lock);
+  if (locked && k.config.debug) lock_acquire(k, lock.dep_map, true, 0, true);
+  return locked;
 }
 
 /**
@@ -170,7 +180,8 @@ function* trylockAtPoint(k: Kernel, lock: mutex): Atomic<boolean> {
  * @mirrors kernel/locking/mutex.c:mutex_unlock
  */
 export function mutex_unlock(k: Kernel, lock: mutex): void {
-  if (lock.owner !== current(k)) {
+  if (k.config.debug) lock_release(k, lock.dep_map);
+  if (lock.owner !== current(k) && debug_locks_off(k)) {
     const text = `DEBUG_LOCKS_WARN_ON(__owner_task(owner) != current): ${lock.name} is ` +
       (lock.owner === null ? "not locked" : `held by ${lock.owner.comm}/${lock.owner.pid}`);
     WARN(k, true, text);

@@ -24,6 +24,7 @@ import {
   wake_up_process,
 } from "../sched/core.ts";
 import { TASK_RUNNING, type task_struct, TASK_UNINTERRUPTIBLE } from "../sched/sched.ts";
+import { LD_WAIT_INV, LD_WAIT_SLEEP, lock_acquire, lock_release, lockdep_map } from "./lockdep.ts";
 
 /** @mirrors include/linux/rwsem.h:rw_semaphore */
 export class rw_semaphore {
@@ -35,9 +36,11 @@ export class rw_semaphore {
   readonly wait_list: task_struct[] = [];
   /** What its waiters are said to wait for. */
   readonly waitingFor: string;
+  readonly dep_map: lockdep_map;
 
   constructor(readonly name: string) {
     this.waitingFor = `rwsem ${name}`;
+    this.dep_map = new lockdep_map(name, LD_WAIT_INV, LD_WAIT_SLEEP);
   }
 }
 
@@ -61,12 +64,18 @@ function __down_read_trylock(sem: rw_semaphore): boolean {
  * @mirrors kernel/locking/rwsem.c:down_read_trylock
  */
 export function down_read_trylock(k: Kernel, sem: rw_semaphore): Atomic<boolean> {
-  return pt(k, POINT_LOCK, sem) ? trylockAtPoint(sem) : done(__down_read_trylock(sem));
+  return pt(k, POINT_LOCK, sem) ? trylockAtPoint(k, sem) : done(tryRead(k, sem));
 }
 
-function* trylockAtPoint(sem: rw_semaphore): Atomic<boolean> {
+function* trylockAtPoint(k: Kernel, sem: rw_semaphore): Atomic<boolean> {
   yield STEP;
-  return __down_read_trylock(sem);
+  return tryRead(k, sem);
+}
+
+function tryRead(k: Kernel, sem: rw_semaphore): boolean {
+  const got = __down_read_trylock(sem);
+  if (got && k.config.debug) lock_acquire(k, sem.dep_map, true, 1, true);
+  return got;
 }
 
 /**
@@ -78,6 +87,7 @@ function* trylockAtPoint(sem: rw_semaphore): Atomic<boolean> {
  */
 export function* down_write(k: Kernel, sem: rw_semaphore): MaySleep<void> {
   might_sleep(k);
+  if (k.config.debug) lock_acquire(k, sem.dep_map, false, 0, true);
   if (pt(k, POINT_LOCK, sem)) yield STEP;
   const p = current(k);
   if (sem.readers === 0 && sem.owner === null && sem.wait_list.length === 0) {
@@ -106,6 +116,7 @@ function rwsem_wake(k: Kernel, sem: rw_semaphore): void {
 
 /** Releases a reader's hold. Not a point. @mirrors kernel/locking/rwsem.c:up_read */
 export function up_read(k: Kernel, sem: rw_semaphore): void {
+  if (k.config.debug) lock_release(k, sem.dep_map);
   if (WARN_ON(k, sem.readers === 0)) return;
   sem.readers--;
   rwsem_wake(k, sem);
@@ -113,6 +124,7 @@ export function up_read(k: Kernel, sem: rw_semaphore): void {
 
 /** Releases the writer's hold. Not a point. @mirrors kernel/locking/rwsem.c:up_write */
 export function up_write(k: Kernel, sem: rw_semaphore): void {
+  if (k.config.debug) lock_release(k, sem.dep_map);
   WARN_ON(k, sem.owner !== current(k));
   rwsem_wake(k, sem);
 }

@@ -27,6 +27,7 @@ import {
   preempt_enable,
 } from "../preempt.ts";
 import { dumpStackLines, KERN_EMERG, report } from "../printk.ts";
+import { LD_WAIT_INV, LD_WAIT_SPIN, lock_acquire, lock_release, lockdep_map } from "./lockdep.ts";
 
 /** A queued spinlock. `spinlock_t` and `raw_spinlock_t` are the same thing without PREEMPT_RT. @mirrors include/linux/spinlock_types.h:raw_spinlock_t */
 export class raw_spinlock_t implements Spinnable {
@@ -36,8 +37,11 @@ export class raw_spinlock_t implements Spinnable {
   releasedAt = 0;
   /** CPUs that wait, in order of arrival. */
   readonly waiters: Cpu[] = [];
+  readonly dep_map: lockdep_map;
 
-  constructor(readonly name: string) {}
+  constructor(readonly name: string) {
+    this.dep_map = new lockdep_map(name, LD_WAIT_INV, LD_WAIT_SPIN);
+  }
 }
 
 export type spinlock_t = raw_spinlock_t;
@@ -51,13 +55,19 @@ export type spinlock_t = raw_spinlock_t;
  */
 export function raw_spin_lock(k: Kernel, lock: raw_spinlock_t): Atomic<void> {
   preempt_disable(k);
+  if (k.config.debug) spin_acquire(k, lock, false);
   if (pt(k, POINT_LOCK, lock)) return lockSlow(k, lock, true);
   if (lock.owner !== null) return lockSlow(k, lock, false);
-  take(lock, k.cpu);
+  takeLock(lock, k.cpu);
   return doneVoid();
 }
 
-function take(lock: raw_spinlock_t, cpu: Cpu): void {
+/** @mirrors include/linux/lockdep.h:spin_acquire */
+function spin_acquire(k: Kernel, lock: raw_spinlock_t, trylock: boolean): void {
+  lock_acquire(k, lock.dep_map, trylock, 0, true);
+}
+
+function takeLock(lock: raw_spinlock_t, cpu: Cpu): void {
   lock.owner = cpu;
   lock.holder = cpu.current;
 }
@@ -66,7 +76,7 @@ function* lockSlow(k: Kernel, lock: raw_spinlock_t, atPoint: boolean): Atomic<vo
   if (atPoint) yield STEP;
   const cpu = k.cpu;
   if (lock.owner === null) {
-    take(lock, cpu);
+    takeLock(lock, cpu);
     return;
   }
   debug_spin_lock_before(k, lock);
@@ -101,6 +111,7 @@ function debug_spin_lock_before(k: Kernel, lock: raw_spinlock_t): void {
   const { cpu } = k;
   if (lock.owner !== cpu && !lock.waiters.includes(cpu)) return;
   const msg = lock.owner === cpu && lock.holder !== cpu.current ? "cpu recursion" : "recursion";
+  debug_locks_off(k);
   throw new KernelOops(spin_dump(k, lock, msg));
 }
 
@@ -120,17 +131,18 @@ function debug_spin_unlock(k: Kernel, lock: raw_spinlock_t): void {
 export function raw_spin_trylock(k: Kernel, lock: raw_spinlock_t): Atomic<boolean> {
   preempt_disable(k);
   if (pt(k, POINT_LOCK, lock)) return trylockSlow(k, lock);
-  return done(trylock(k, lock));
+  return done(tryTake(k, lock));
 }
 
 function* trylockSlow(k: Kernel, lock: raw_spinlock_t): Atomic<boolean> {
   yield STEP;
-  return trylock(k, lock);
+  return tryTake(k, lock);
 }
 
-function trylock(k: Kernel, lock: raw_spinlock_t): boolean {
+function tryTake(k: Kernel, lock: raw_spinlock_t): boolean {
   if (lock.owner === null) {
-    take(lock, k.cpu);
+    takeLock(lock, k.cpu);
+    if (k.config.debug) spin_acquire(k, lock, true);
     return true;
   }
   preempt_enable(k);
@@ -138,15 +150,16 @@ function trylock(k: Kernel, lock: raw_spinlock_t): boolean {
 }
 
 /** Releases the lock itself: the next CPU in line gets it. */
-function release(k: Kernel, lock: raw_spinlock_t): void {
+function releaseLock(k: Kernel, lock: raw_spinlock_t): void {
   const { cpu } = k;
+  if (k.config.debug) lock_release(k, lock.dep_map);
   if (lock.owner !== cpu || lock.holder !== cpu.current) debug_spin_unlock(k, lock);
   if (lock.waiters.length === 0) {
     lock.owner = null;
     lock.holder = null;
     return;
   }
-  take(lock, lock.waiters.shift() as Cpu);
+  takeLock(lock, lock.waiters.shift() as Cpu);
   lock.releasedAt = k.now();
   k.othersCanRun();
 }
@@ -157,7 +170,7 @@ function release(k: Kernel, lock: raw_spinlock_t): void {
  * @mirrors include/linux/spinlock.h:raw_spin_unlock
  */
 export function raw_spin_unlock(k: Kernel, lock: raw_spinlock_t): void {
-  release(k, lock);
+  releaseLock(k, lock);
   preempt_enable(k);
 }
 
@@ -169,7 +182,7 @@ export function raw_spin_lock_irq(k: Kernel, lock: raw_spinlock_t): Atomic<void>
 
 /** @mirrors include/linux/spinlock.h:raw_spin_unlock_irq */
 export function raw_spin_unlock_irq(k: Kernel, lock: raw_spinlock_t): void {
-  release(k, lock);
+  releaseLock(k, lock);
   local_irq_enable(k);
   preempt_enable(k);
 }
@@ -182,9 +195,10 @@ export function raw_spin_unlock_irq(k: Kernel, lock: raw_spinlock_t): void {
 export function raw_spin_lock_irqsave(k: Kernel, lock: raw_spinlock_t): Atomic<IrqFlags> {
   const flags = local_irq_save(k);
   preempt_disable(k);
+  if (k.config.debug) spin_acquire(k, lock, false);
   if (pt(k, POINT_LOCK, lock)) return lockSlowFlags(k, lock, true, flags);
   if (lock.owner !== null) return lockSlowFlags(k, lock, false, flags);
-  take(lock, k.cpu);
+  takeLock(lock, k.cpu);
   return done(flags);
 }
 
@@ -200,14 +214,14 @@ function* lockSlowFlags(
 
 /** @mirrors include/linux/spinlock.h:raw_spin_unlock_irqrestore */
 export function raw_spin_unlock_irqrestore(k: Kernel, lock: raw_spinlock_t, flags: IrqFlags): void {
-  release(k, lock);
+  releaseLock(k, lock);
   local_irq_restore(k, flags);
   preempt_enable(k);
 }
 
 /** Warns when this CPU does not hold the lock. @mirrors include/linux/lockdep.h:lockdep_assert_held */
 export function lockdep_assert_held(k: Kernel, lock: raw_spinlock_t): void {
-  if (lock.owner !== k.cpu && debug_locks(k)) WARN_ON(k, true);
+  if (lock.owner !== k.cpu && k.config.debug && debug_locks(k)) WARN_ON(k, true);
 }
 
 /** Makes a lock free; only before anybody knows it. @mirrors include/linux/spinlock.h:raw_spin_lock_init */

@@ -21,10 +21,10 @@ export const NULL = 0 as Brand<number, "VirtAddr"> & Ptr<never>;
 export const PAGE_OFFSET = 0x8880_0000_0000 as VirtAddr;
 /** First address of the vmalloc area. */
 export const VMALLOC_START = 0xc900_0000_0000 as VirtAddr;
-/** Last address of the vmalloc area (inclusive, as in Linux). */
-export const VMALLOC_END = 0xe8ff_ffff_ffff as VirtAddr;
 /** Start of struct page space; page frame n is at + 64 n. */
 export const VMEMMAP_START = 0xea00_0000_0000 as VirtAddr;
+/** Last address of the vmalloc area (inclusive, as in Linux). */
+export const VMALLOC_END = 0xe8ff_ffff_ffff as VirtAddr;
 /** Start of kernel text: where functions get their addresses. */
 export const TEXT_START = 0xffff_8100_0000 as VirtAddr;
 /** One past the largest address that exists here. */

@@ -33,6 +33,7 @@ import { EINVAL } from "../errno.ts";
 import { put_task_struct } from "../fork.ts";
 import type { Kernel } from "../kernel.ts";
 import {
+  countsPreemption,
   in_atomic,
   irqs_disabled,
   local_irq_disable,
@@ -41,8 +42,11 @@ import {
   preempt_disable,
   preempt_enable,
   preempt_enable_no_resched,
+  PREEMPT_MASK,
 } from "../preempt.ts";
 import { dumpStackLines, KERN_ERR, report } from "../printk.ts";
+import { debug_show_held_locks } from "../locking/lockdep.ts";
+import { rcu_sleep_check } from "../locking/lockdep_rcu.ts";
 import { callTrace } from "../stacktrace.ts";
 import { runtimeStarted } from "../system_state.ts";
 import { HZ, jiffies, time_before } from "../time/jiffies.ts";
@@ -427,14 +431,26 @@ export function scheduler_tick(k: Kernel): void {
 function __schedule_bug(k: Kernel, prev: task_struct): void {
   const count = preempt_count(k).toString(16).padStart(8, "0");
   const title = `BUG: scheduling while atomic: ${prev.comm}/${prev.pid}/0x${count}`;
-  report(k, KERN_ERR, title, [title, "Modules linked in:", ...dumpStackLines(k)]);
+  const locks = debug_show_held_locks(k, prev);
+  report(k, KERN_ERR, title, [title, ...locks, "Modules linked in:", ...dumpStackLines(k)]);
 }
 
-/** @mirrors kernel/sched/core.c:schedule_debug */
-function schedule_debug(k: Kernel, prev: task_struct): void {
-  if (preempt_count(k) === 1) return;
-  __schedule_bug(k, prev);
-  k.cpu.preempt_count = 1;
+/**
+ * Checks that `prev` may give up the CPU. Returns how often it has disabled preemption where that is not counted: nobody
+ * minds then, and the task gets it back when it runs again.
+ *
+ * @mirrors kernel/sched/core.c:schedule_debug
+ */
+function schedule_debug(k: Kernel, prev: task_struct): number {
+  const count = preempt_count(k);
+  if (count !== 1) {
+    const uncounted = count > 1 && count <= PREEMPT_MASK && !countsPreemption(k);
+    if (!uncounted) __schedule_bug(k, prev);
+    k.cpu.preempt_count = 1;
+    if (uncounted) return count - 1;
+  }
+  if (k.config.debug) rcu_sleep_check(k);
+  return 0;
 }
 
 function pick_next_task(k: Kernel, rq: rq, prev: task_struct): task_struct {
@@ -459,7 +475,7 @@ function pick_next_task(k: Kernel, rq: rq, prev: task_struct): task_struct {
 function* __schedule(k: Kernel, preempt: boolean): MaySleep<void> {
   if (pt(k, POINT_SCHEDULE, "schedule")) yield STEP;
   const prev = current(k);
-  schedule_debug(k, prev);
+  const uncounted = schedule_debug(k, prev);
   local_irq_disable(k);
   yield* k.rcu.rcu_note_context_switch(k, preempt);
   if (pt(k, POINT_SCHEDULE, "rq->lock")) yield STEP;
@@ -473,6 +489,7 @@ function* __schedule(k: Kernel, preempt: boolean): MaySleep<void> {
   clear_preempt_need_resched(k);
   if (prev === next) {
     local_irq_enable(k);
+    k.cpu.preempt_count += uncounted;
     return;
   }
   rq.nr_switches++;
@@ -483,6 +500,7 @@ function* __schedule(k: Kernel, preempt: boolean): MaySleep<void> {
   context_switch(k, rq, prev, next);
   yield SLEEP;
   yield* finish_task_switch(k);
+  k.cpu.preempt_count += uncounted;
 }
 
 /** Everything of a switch but the jump to the next task's stack, which the engine does. @mirrors kernel/sched/core.c:context_switch */
@@ -673,7 +691,7 @@ function* condReschedAtPoint(k: Kernel): MaySleep<boolean> {
 /** @mirrors kernel/sched/core.c:_cond_resched */
 function _cond_resched(k: Kernel): MaySleep<boolean> {
   if (k.config.preempt !== "none") return done(false);
-  if (k.cpu.need_resched && k.cpu.preempt_count === 0) return reschedNow(k);
+  if (k.cpu.need_resched && !in_atomic(k)) return reschedNow(k);
   return k.rcu.flavour === "tree" ? allQs(k) : done(false);
 }
 
@@ -751,6 +769,7 @@ export function __might_sleep(k: Kernel): void {
  */
 export function ___might_sleep(k: Kernel): void {
   const { cpu } = k;
+  if (k.config.debug) rcu_sleep_check(k);
   if (cpu.preempt_count === 0 && cpu.irqsOn && rcu_preempt_depth(k) === 0 && !is_idle_task(current(k))) {
     return;
   }
@@ -765,6 +784,7 @@ export function ___might_sleep(k: Kernel): void {
     title,
     `in_atomic(): ${in_atomic(k) ? 1 : 0}, irqs_disabled(): ${irqs_disabled(k) ? 1 : 0}, non_block: 0, ` +
     `pid: ${p.pid}, name: ${p.comm}`,
+    ...debug_show_held_locks(k, p),
     ...dumpStackLines(k),
   ]);
 }

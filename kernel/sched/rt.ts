@@ -92,6 +92,11 @@ export function check_preempt_curr_rt(k: Kernel, rq: rq, p: task_struct): void {
   if (p.prio < rq.curr.prio) resched_curr(k, rq);
 }
 
+/** @mirrors kernel/sched/rt.c:set_next_task_rt */
+export function set_next_task_rt(_k: Kernel, rq: rq, p: task_struct): void {
+  p.se.exec_start = rq.clock;
+}
+
 /** The first of the highest priority; it stays on the queue while it runs. @mirrors kernel/sched/rt.c:pick_next_task_rt */
 export function pick_next_task_rt(k: Kernel, rq: rq): task_struct | null {
   if (rq.rt.queue.length === 0) return null;
@@ -105,16 +110,6 @@ export function put_prev_task_rt(_k: Kernel, rq: rq, _p: task_struct): void {
   update_curr_rt(rq);
 }
 
-/** @mirrors kernel/sched/rt.c:set_next_task_rt */
-export function set_next_task_rt(_k: Kernel, rq: rq, p: task_struct): void {
-  p.se.exec_start = rq.clock;
-}
-
-/** Nothing but the booking: SCHED_FIFO has no slices. @mirrors kernel/sched/rt.c:task_tick_rt */
-export function task_tick_rt(_k: Kernel, rq: rq, _p: task_struct): void {
-  update_curr_rt(rq);
-}
-
 /** @mirrors kernel/sched/rt.c:switched_to_rt */
 export function switched_to_rt(k: Kernel, rq: rq, p: task_struct): void {
   if (p.on_rq && rq.curr !== p && p.prio < rq.curr.prio) resched_curr(k, rq);
@@ -125,6 +120,11 @@ export function prio_changed_rt(k: Kernel, rq: rq, p: task_struct, _oldprio: num
   if (!p.on_rq) return;
   const preempts = rq.curr === p ? p.prio > highestPrio(k, rq.cpu) : p.prio < rq.curr.prio;
   if (preempts) resched_curr(k, rq);
+}
+
+/** Nothing but the booking: SCHED_FIFO has no slices. @mirrors kernel/sched/rt.c:task_tick_rt */
+export function task_tick_rt(_k: Kernel, rq: rq, _p: task_struct): void {
+  update_curr_rt(rq);
 }
 
 function nothing(): void {}

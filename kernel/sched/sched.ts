@@ -15,6 +15,7 @@ import type { Thread } from "../machine/cpu.ts";
 import type { Coroutine } from "../machine/effects.ts";
 import type { cpumask_t } from "../cpumask.ts";
 import type { Kernel } from "../kernel.ts";
+import type { held_lock } from "../locking/lockdep.ts";
 import {
   DEFINE_PER_CPU,
   KERNEL_STATIC,
@@ -140,6 +141,9 @@ export class task_struct implements Thread {
   utime = 0; // ticks in user mode
   stime = 0; // ticks in the kernel
   rcu_read_lock_nesting = 0;
+  /** Locks it holds, outermost first; entries behind the depth are kept for the next ones. */
+  readonly held_locks: held_lock[] = [];
+  lockdep_depth = 0;
   /** kthread.ts keeps its struct kthread here. */
   set_child_tid: object | null = null;
   /** Completed by do_exit(). */

@@ -259,6 +259,24 @@ export function wait_event(k: Kernel, wq_head: wait_queue_head, condition: Condi
   return condition(k) ? doneVoid() : waitSlow(k, wq_head, condition, TASK_UNINTERRUPTIBLE, 0);
 }
 
+/**
+ * wait_event() for at most `timeout` jiffies. Returns 0 when the condition does not hold after them, else what is left,
+ * but at least 1.
+ *
+ * @mirrors include/linux/wait.h:wait_event_timeout
+ */
+export function wait_event_timeout(
+  k: Kernel,
+  wq_head: wait_queue_head,
+  condition: Condition,
+  timeout: number,
+): MaySleep<number> {
+  might_sleep(k);
+  if (condition(k)) return done(timeout === 0 ? 1 : timeout);
+  if (timeout === 0) return done(0);
+  return ___wait_event(k, wq_head, condition, TASK_UNINTERRUPTIBLE, 0, timeout);
+}
+
 /** wait_event() as an exclusive waiter. @mirrors include/linux/wait.h:wait_event_exclusive_cmd */
 export function wait_event_exclusive(
   k: Kernel,
@@ -282,22 +300,4 @@ export function* wait_event_interruptible(
   might_sleep(k);
   if (!condition(k)) yield* waitSlow(k, wq_head, condition, TASK_INTERRUPTIBLE, 0);
   return 0;
-}
-
-/**
- * wait_event() for at most `timeout` jiffies. Returns 0 when the condition does not hold after them, else what is left,
- * but at least 1.
- *
- * @mirrors include/linux/wait.h:wait_event_timeout
- */
-export function wait_event_timeout(
-  k: Kernel,
-  wq_head: wait_queue_head,
-  condition: Condition,
-  timeout: number,
-): MaySleep<number> {
-  might_sleep(k);
-  if (condition(k)) return done(timeout === 0 ? 1 : timeout);
-  if (timeout === 0) return done(0);
-  return ___wait_event(k, wq_head, condition, TASK_UNINTERRUPTIBLE, 0, timeout);
 }

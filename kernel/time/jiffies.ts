@@ -30,18 +30,10 @@ export function TICK_NSEC(k: Kernel): number {
   return Math.floor((NSEC_PER_SEC + HZ(k) / 2) / HZ(k));
 }
 
-/** What jiffies is at power-on. @mirrors include/linux/jiffies.h:INITIAL_JIFFIES */
-export function INITIAL_JIFFIES(k: Kernel): number {
-  return -300 * HZ(k);
-}
-
 /** Ticks since power-on, plus INITIAL_JIFFIES. @mirrors include/linux/jiffies.h:jiffies */
 export const jiffies: KernelStatic<number> = KERNEL_STATIC("jiffies", INITIAL_JIFFIES);
 
 export const statics: readonly StaticKey[] = [jiffies];
-
-/** A number of jiffies that means "never". @mirrors include/linux/jiffies.h:MAX_JIFFY_OFFSET */
-export const MAX_JIFFY_OFFSET: number = 2 ** 62;
 
 /** @mirrors include/linux/jiffies.h:time_after */
 export function time_after(a: number, b: number): boolean {
@@ -67,6 +59,14 @@ export function time_before_eq(a: number, b: number): boolean {
 export function time_in_range(a: number, b: number, c: number): boolean {
   return time_after_eq(a, b) && time_before_eq(a, c);
 }
+
+/** What jiffies is at power-on. @mirrors include/linux/jiffies.h:INITIAL_JIFFIES */
+export function INITIAL_JIFFIES(k: Kernel): number {
+  return -300 * HZ(k);
+}
+
+/** A number of jiffies that means "never". @mirrors include/linux/jiffies.h:MAX_JIFFY_OFFSET */
+export const MAX_JIFFY_OFFSET: number = 2 ** 62;
 
 /**
  * Milliseconds as ticks, rounded up.

@@ -26,6 +26,7 @@ import { jiffies, TICK_NSEC } from "./jiffies.ts";
 import { get_next_timer_interrupt, run_local_timers, timer_clear_idle } from "./timer.ts";
 
 const TICK_DO_TIMER_NONE = -1;
+
 /** @mirrors kernel/time/tick-sched.h:tick_sched */
 export class tick_sched {
   tick_stopped = false;
@@ -68,6 +69,14 @@ export function tick_do_update_jiffies64(k: Kernel, now: number): void {
   if (ticks <= 0) return;
   last_jiffies_update.set(k, last_jiffies_update(k) + ticks * period);
   do_timer(k, ticks);
+}
+
+/** @mirrors kernel/time/tick-sched.c:tick_nohz_restart_sched_tick */
+function tick_nohz_restart_sched_tick(k: Kernel, ts: tick_sched): void {
+  tick_do_update_jiffies64(k, k.now());
+  timer_clear_idle(k);
+  ts.tick_stopped = false;
+  tick_nohz_restart(k, ts);
 }
 
 function tick_sched_do_timer(k: Kernel, now: number): void {
@@ -160,14 +169,6 @@ export function tick_nohz_idle_stop_tick(k: Kernel): void {
 /** @mirrors kernel/time/tick-sched.c:tick_nohz_idle_enter */
 export function tick_nohz_idle_enter(k: Kernel): void {
   this_cpu_ptr(k, tick_cpu_sched).inidle = true;
-}
-
-/** @mirrors kernel/time/tick-sched.c:tick_nohz_restart_sched_tick */
-function tick_nohz_restart_sched_tick(k: Kernel, ts: tick_sched): void {
-  tick_do_update_jiffies64(k, k.now());
-  timer_clear_idle(k);
-  ts.tick_stopped = false;
-  tick_nohz_restart(k, ts);
 }
 
 /** The CPU has something to run: its tick goes on. @mirrors kernel/time/tick-sched.c:tick_nohz_idle_exit */

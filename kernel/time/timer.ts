@@ -106,16 +106,6 @@ export class timer_list {
   constructor(readonly container: object | null = null) {}
 }
 
-/** The structure that the timer is embedded in. @mirrors include/linux/timer.h:from_timer */
-export function from_timer<T extends object>(timer: timer_list): T {
-  return timer.container as T;
-}
-
-/** Whether the timer is queued: it will run unless it is deleted. @mirrors include/linux/timer.h:timer_pending */
-export function timer_pending(timer: timer_list): boolean {
-  return timer.entry.pprev !== null;
-}
-
 /**
  * Prepares a timer. `addr` is where it stands; without it, it takes a piece of .data.
  *
@@ -132,6 +122,16 @@ export function timer_setup(
   init_timer_key(k, timer, callback, flags);
 }
 
+/** The structure that the timer is embedded in. @mirrors include/linux/timer.h:from_timer */
+export function from_timer<T extends object>(timer: timer_list): T {
+  return timer.container as T;
+}
+
+/** Whether the timer is queued: it will run unless it is deleted. @mirrors include/linux/timer.h:timer_pending */
+export function timer_pending(timer: timer_list): boolean {
+  return timer.entry.pprev !== null;
+}
+
 // ---- kernel/time/timer.c -------------------------------------------------------------------------------------------
 
 const LVL_CLK_SHIFT = 3;
@@ -142,11 +142,6 @@ const LVL_SIZE = 1 << LVL_BITS;
 const LVL_MASK = LVL_SIZE - 1;
 /** Farther than any timer. */
 const NEXT_TIMER_MAX_DELTA = 2 ** 30 - 1;
-
-/** Number of levels. @mirrors kernel/time/timer.c:LVL_DEPTH */
-export function LVL_DEPTH(k: Kernel): number {
-  return k.config.HZ > 100 ? 9 : 8;
-}
 
 function LVL_SHIFT(n: number): number {
   return n * LVL_CLK_SHIFT;
@@ -160,6 +155,11 @@ export function LVL_GRAN(n: number): number {
 /** Delay from which on level `n` is used. @mirrors kernel/time/timer.c:LVL_START */
 export function LVL_START(n: number): number {
   return (LVL_SIZE - 1) * 2 ** ((n - 1) * LVL_CLK_SHIFT);
+}
+
+/** Number of levels. @mirrors kernel/time/timer.c:LVL_DEPTH */
+export function LVL_DEPTH(k: Kernel): number {
+  return k.config.HZ > 100 ? 9 : 8;
 }
 
 function LVL_OFFS(n: number): number {
@@ -278,11 +278,6 @@ function trigger_dyntick_cpu(k: Kernel, base: timer_base, timer: timer_list): vo
   wake_up_nohz_cpu(k, base.cpu);
 }
 
-/** Makes a sleeping CPU look at its timers again. @mirrors kernel/sched/core.c:wake_up_nohz_cpu */
-function wake_up_nohz_cpu(k: Kernel, cpu: number): void {
-  if (cpu !== smp_processor_id(k)) resched_cpu(k, cpu);
-}
-
 function internal_add_timer(k: Kernel, base: timer_base, timer: timer_list): void {
   __internal_add_timer(k, base, timer);
   trigger_dyntick_cpu(k, base, timer);
@@ -341,6 +336,11 @@ function get_nohz_timer_target(k: Kernel): number {
   if (!idle_cpu(k, cpu)) return cpu;
   for (const i of for_each_online_cpu(k)) if (i !== cpu && !idle_cpu(k, i)) return i;
   return cpu;
+}
+
+/** Makes a sleeping CPU look at its timers again. @mirrors kernel/sched/core.c:wake_up_nohz_cpu */
+function wake_up_nohz_cpu(k: Kernel, cpu: number): void {
+  if (cpu !== smp_processor_id(k)) resched_cpu(k, cpu);
 }
 
 function forward_timer_base(k: Kernel, base: timer_base): void {

@@ -9,7 +9,6 @@ import { checkConfig, type Config, ConfigError } from "../../kernel/config.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { NUM_RCU_LVL_INIT, NUM_RCU_NODES, RCU_FANOUT_4, RCU_NUM_LVLS } from "../../kernel/rcu_node_tree.ts";
 import { per_cpu_ptr } from "../../kernel/static.ts";
-import * as rcu from "../../rcu/rcu.ts";
 import {
   jiffies_till_first_fqs,
   jiffies_to_sched_qs,
@@ -29,7 +28,6 @@ import { bareKernel, dmesg } from "../helpers.ts";
 /** A kernel in which the part of rcu_init() that makes the tree has run. */
 function grow(wanted: Partial<Config>): Kernel {
   const k = bareKernel({ memBytes: 8 * 2 ** 20, debug: false, ...wanted }, [
-    rcu.statics,
     update.statics,
     tree.statics,
   ]);

@@ -30,6 +30,8 @@ import { init_timers, msleep } from "../../kernel/time/timer.ts";
 import { traceEvents } from "../../kernel/trace/table.ts";
 import { workqueue_init, workqueue_init_early, workqueue_online_cpu } from "../../kernel/workqueue.ts";
 import { statics as bug } from "../../kernel/bug.ts";
+import { statics as lockdep } from "../../kernel/locking/lockdep.ts";
+import { statics as lockdep_rcu } from "../../kernel/locking/lockdep_rcu.ts";
 import { statics as cpumask } from "../../kernel/cpumask.ts";
 import { statics as entry } from "../../kernel/entry.ts";
 import { statics as fork } from "../../kernel/fork.ts";
@@ -50,6 +52,8 @@ export const kernelStatics = [
   system,
   kallsyms,
   bug,
+  lockdep,
+  lockdep_rcu,
   cpumask,
   jiffies,
   sched,

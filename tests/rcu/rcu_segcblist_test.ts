@@ -8,7 +8,6 @@ import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { NULL } from "../../kernel/machine/addr.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { rcu_head } from "../../rcu/rcu.ts";
-import * as rcu from "../../rcu/rcu.ts";
 import {
   rcu_cblist,
   rcu_cblist_dequeue,
@@ -41,7 +40,7 @@ import { bareKernel, run } from "../helpers.ts";
 const SEGMENTS = [RCU_DONE_TAIL, RCU_WAIT_TAIL, RCU_NEXT_READY_TAIL, RCU_NEXT_TAIL];
 
 function newKernel(): Kernel {
-  return bareKernel({ memBytes: 8 * 2 ** 20 }, [rcu.statics]);
+  return bareKernel({ memBytes: 8 * 2 ** 20 }, []);
 }
 
 function newList(k: Kernel): rcu_segcblist {

@@ -21,7 +21,6 @@ import {
   ULONG_CMP_GE,
   ULONG_CMP_LT,
 } from "../../rcu/rcu.ts";
-import * as rcu from "../../rcu/rcu.ts";
 import { bareKernel } from "../helpers.ts";
 
 Deno.test("rcu_seq_snap() skips the operation that runs already", () => {
@@ -59,7 +58,7 @@ Deno.test("rcu_seq_started() and rcu_seq_done() answer for a snapshot through it
 });
 
 Deno.test("rcu_seq_start() and rcu_seq_end() move a field, and report what cannot be", () => {
-  const k = bareKernel({}, [rcu.statics]);
+  const k = bareKernel({}, []);
   const owner = { gp_seq: -1200, other: "text" };
   rcu_seq_start(k, owner, "gp_seq");
   assertEquals(owner.gp_seq, -1199);

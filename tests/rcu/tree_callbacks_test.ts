@@ -285,9 +285,13 @@ Deno.test("P54 P55 synchronize_rcu() in a reader is reported as illegal, and sle
     yield* rcu_read_lock(k);
     yield* synchronize_rcu(k);
   });
-  assertEquals(k.reports[0].lines[5], "Illegal synchronize_rcu() in RCU read-side critical section!");
-  assertStringIncludes(k.reports[1].title, "BUG: sleeping function called from invalid context");
-  assertStringIncludes(k.reports[2].title, "BUG: scheduling while atomic");
+  assertEquals(
+    k.reports[0].lines[5],
+    "rcu/tree.ts:synchronize_rcu Illegal synchronize_rcu() in RCU read-side critical section!",
+  );
+  assertStringIncludes(k.reports[1].lines[5], "Illegal context switch in RCU read-side critical section!");
+  assertStringIncludes(k.reports[2].title, "BUG: sleeping function called from invalid context");
+  assertStringIncludes(k.reports[3].title, "BUG: scheduling while atomic");
 });
 
 Deno.test("P26 call_rcu() of a queued head is reported once and leaks it [debug objects]", () => {
@@ -297,9 +301,10 @@ Deno.test("P26 call_rcu() of a queued head is reported once and leaks it [debug 
     const head = yield* newHead(k);
     for (let i = 0; i < 2; i++) yield* call_rcu(k, head, () => (ran++, doneVoid()));
     yield* rcu_barrier(k);
-  }, 2);
+  }, 3);
   assertStringIncludes(k.reports[0].title, "ODEBUG: activate active");
-  assertStringIncludes(k.reports[1].lines[1], "__call_rcu(): Double-freed CB ffff8");
+  assertStringIncludes(k.reports[1].title, "ODEBUG: active_state active");
+  assertStringIncludes(k.reports[2].lines[1], "__call_rcu(): Double-freed CB ffff8");
   assertEquals([ran, rcu_get_n_cbs_cpu(k, 0)], [0, 0], "its function became one that does nothing");
 });
 

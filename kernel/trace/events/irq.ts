@@ -64,16 +64,16 @@ function vectorEvent(id: number, name: string): TraceEvent {
   };
 }
 
-export function trace_softirq_raise(m: Machine, vec: number): void {
-  m.emit(SOFTIRQ_RAISE, vec);
-}
-
 export function trace_softirq_entry(m: Machine, vec: number): void {
   m.emit(SOFTIRQ_ENTRY, vec);
 }
 
 export function trace_softirq_exit(m: Machine, vec: number): void {
   m.emit(SOFTIRQ_EXIT, vec);
+}
+
+export function trace_softirq_raise(m: Machine, vec: number): void {
+  m.emit(SOFTIRQ_RAISE, vec);
 }
 
 /** @mirrors arch/x86/include/asm/trace/irq_vectors.h:local_timer_entry */

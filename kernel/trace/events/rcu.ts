@@ -165,48 +165,6 @@ export function trace_rcu_utilization(m: Machine, s: string): void {
   m.emit(UTILIZATION, m.log.intern(s));
 }
 
-export function trace_rcu_callback(
-  m: Machine,
-  rcuname: string,
-  rhp: number,
-  func: number,
-  qlen: number,
-): void {
-  m.emit(CALLBACK, m.log.intern(rcuname), rhp, func, qlen);
-}
-
-export function trace_rcu_kvfree_callback(
-  m: Machine,
-  rcuname: string,
-  rhp: number,
-  offset: number,
-  qlen: number,
-): void {
-  m.emit(KVFREE_CALLBACK, m.log.intern(rcuname), rhp, offset, qlen);
-}
-
-export function trace_rcu_invoke_callback(m: Machine, rcuname: string, rhp: number, func: number): void {
-  m.emit(INVOKE_CALLBACK, m.log.intern(rcuname), rhp, func);
-}
-
-export function trace_rcu_invoke_kvfree_callback(
-  m: Machine,
-  rcuname: string,
-  rhp: number,
-  offset: number,
-): void {
-  m.emit(INVOKE_KVFREE_CALLBACK, m.log.intern(rcuname), rhp, offset);
-}
-
-export function trace_rcu_invoke_kfree_bulk_callback(
-  m: Machine,
-  rcuname: string,
-  nr_records: number,
-  records: number,
-): void {
-  m.emit(INVOKE_KFREE_BULK_CALLBACK, m.log.intern(rcuname), nr_records, records);
-}
-
 /** What a grace period, or a CPU's view of it, has come to: start, cpustart, cpuqs, fqswait, cpuend, end and so on. */
 export function trace_rcu_grace_period(m: Machine, rcuname: string, gp_seq: number, gpevent: string): void {
   m.emit(GRACE_PERIOD, m.log.intern(rcuname), gp_seq, m.log.intern(gpevent));
@@ -296,9 +254,51 @@ export function trace_rcu_dyntick(
   m.emit(DYNTICK, m.log.intern(polarity), oldnesting, newnesting, dynticks);
 }
 
+export function trace_rcu_callback(
+  m: Machine,
+  rcuname: string,
+  rhp: number,
+  func: number,
+  qlen: number,
+): void {
+  m.emit(CALLBACK, m.log.intern(rcuname), rhp, func, qlen);
+}
+
+export function trace_rcu_kvfree_callback(
+  m: Machine,
+  rcuname: string,
+  rhp: number,
+  offset: number,
+  qlen: number,
+): void {
+  m.emit(KVFREE_CALLBACK, m.log.intern(rcuname), rhp, offset, qlen);
+}
+
 /** A CPU begins to invoke callbacks: `qlen` are queued, about `blimit` may run. */
 export function trace_rcu_batch_start(m: Machine, rcuname: string, qlen: number, blimit: number): void {
   m.emit(BATCH_START, m.log.intern(rcuname), qlen, blimit);
+}
+
+export function trace_rcu_invoke_callback(m: Machine, rcuname: string, rhp: number, func: number): void {
+  m.emit(INVOKE_CALLBACK, m.log.intern(rcuname), rhp, func);
+}
+
+export function trace_rcu_invoke_kvfree_callback(
+  m: Machine,
+  rcuname: string,
+  rhp: number,
+  offset: number,
+): void {
+  m.emit(INVOKE_KVFREE_CALLBACK, m.log.intern(rcuname), rhp, offset);
+}
+
+export function trace_rcu_invoke_kfree_bulk_callback(
+  m: Machine,
+  rcuname: string,
+  nr_records: number,
+  records: number,
+): void {
+  m.emit(INVOKE_KFREE_BULK_CALLBACK, m.log.intern(rcuname), nr_records, records);
 }
 
 /** It ends: callbacks left, reschedule wanted, in the idle task, in an rcuc thread. */

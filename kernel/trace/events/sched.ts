@@ -89,10 +89,6 @@ export interface TracedTask {
   readonly prio: number;
 }
 
-export function trace_sched_switch(m: Machine, prev: TracedTask, prevState: number, next: TracedTask): void {
-  m.emit(SWITCH, prev.commId, prev.pid, prev.prio, prevState, next.commId, next.pid, next.prio);
-}
-
 export function trace_sched_waking(m: Machine, p: TracedTask, cpu: number): void {
   m.emit(WAKING, p.commId, p.pid, p.prio, cpu);
 }
@@ -105,9 +101,13 @@ export function trace_sched_wakeup_new(m: Machine, p: TracedTask, cpu: number): 
   m.emit(WAKEUP_NEW, p.commId, p.pid, p.prio, cpu);
 }
 
-/** @mirrors include/trace/events/sched.h:sched_process_fork */
-export function trace_sched_process_fork(m: Machine, parent: TracedTask, child: TracedTask): void {
-  m.emit(FORK, parent.commId, parent.pid, child.commId, child.pid);
+export function trace_sched_switch(m: Machine, prev: TracedTask, prevState: number, next: TracedTask): void {
+  m.emit(SWITCH, prev.commId, prev.pid, prev.prio, prevState, next.commId, next.pid, next.prio);
+}
+
+/** @mirrors include/trace/events/sched.h:sched_migrate_task */
+export function trace_sched_migrate_task(m: Machine, p: TracedTask, from: number, to: number): void {
+  m.emit(MIGRATE, p.commId, p.pid, p.prio, from, to);
 }
 
 /** @mirrors include/trace/events/sched.h:sched_process_exit */
@@ -115,9 +115,9 @@ export function trace_sched_process_exit(m: Machine, p: TracedTask): void {
   m.emit(EXIT, p.commId, p.pid, p.prio);
 }
 
-/** @mirrors include/trace/events/sched.h:sched_migrate_task */
-export function trace_sched_migrate_task(m: Machine, p: TracedTask, from: number, to: number): void {
-  m.emit(MIGRATE, p.commId, p.pid, p.prio, from, to);
+/** @mirrors include/trace/events/sched.h:sched_process_fork */
+export function trace_sched_process_fork(m: Machine, parent: TracedTask, child: TracedTask): void {
+  m.emit(FORK, parent.commId, parent.pid, child.commId, child.pid);
 }
 
 export const SCHED_SWITCH_EVENT: number = SWITCH;

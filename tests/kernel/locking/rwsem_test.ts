@@ -58,9 +58,10 @@ Deno.test("releasing what is not held is reported", () => {
     up_write(k, sem);
     yield* down_write(k, sem);
     up_write(k, sem);
-  }, 2);
-  assertStringIncludes(k.reports[0].title, "at up_read");
-  assertStringIncludes(k.reports[1].title, "at up_write");
+  }, 3);
+  assertStringIncludes(k.reports[0].title, "bad unlock balance");
+  assertStringIncludes(k.reports[1].title, "at up_read");
+  assertStringIncludes(k.reports[2].title, "at up_write");
 });
 
 Deno.test("down_write() in atomic context is reported", () => {

@@ -57,7 +57,8 @@ Deno.test("might_sleep() reports atomic context in the kernel's words, once a se
       `${INVALID}might_be_called`,
       `${text}, non_block: 0, pid: ${pid}, name: main`,
     ]);
-    assertMatch(lines[2], /^CPU: 0 PID: \d+ Comm: main Not tainted 5\.7\.0-quiesce #1$/);
+    assertMatch(lines[2], /^no locks held by main\/\d+\.$/);
+    assertMatch(lines[3], /^CPU: 0 PID: \d+ Comm: main Not tainted 5\.7\.0-quiesce #1$/);
   }
 });
 
