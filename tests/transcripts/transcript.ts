@@ -2,7 +2,8 @@
 // Plays a transcript: the lines behind `quiesce> ` are typed, everything else is what the shell should answer.
 //
 // Ours. A line behind `     ... ` continues the one before. `! ` stands before what went to standard error, and
-// `[status N]` after a command that did not end with 0. A `// ` line is a remark. After `tour` nothing else is typed.
+// `[status N]` after a command that did not end with 0. A `// ` line is a remark. After `tour` or
+// `bugs run` nothing else is typed.
 // Invariant: what is played is exactly what is in the file, so that a file can be typed by hand and compared by eye.
 
 import { KernelShell } from "../repl/kernel_shell.ts";
@@ -24,7 +25,7 @@ export async function play(text: string): Promise<string> {
       result.push(lines[i + 1]);
       typed += `\n${lines[i + 1].slice(CONTINUED.length)}`;
     }
-    if (typed === "tour") i = lines.length; // it shows prompts of its own: what follows is all its output
+    if (/^(tour|bugs run)\b/.test(typed)) i = lines.length; // it shows prompts of its own: what follows is all its output
     const { status, out, err } = await shell.run(typed);
     if (out !== "") result.push(...out.trimEnd().split("\n"));
     if (err !== "") result.push(...err.trimEnd().split("\n").map((line) => `! ${line}`));

@@ -3,6 +3,7 @@
 
 import { assertEquals } from "@std/assert";
 import boot from "./boot.txt" with { type: "text" };
+import bug_b8 from "./bug_b8.txt" with { type: "text" };
 import bugs from "./bugs.txt" with { type: "text" };
 import faults from "./faults.txt" with { type: "text" };
 import help from "./help.txt" with { type: "text" };
@@ -23,6 +24,7 @@ import { play } from "./transcript.ts";
 
 const TRANSCRIPTS: Readonly<Record<string, string>> = {
   boot,
+  bug_b8,
   bugs,
   faults,
   help,
