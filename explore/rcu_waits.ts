@@ -30,9 +30,10 @@ export function rcuWaits(k: Kernel): RcuWait[] {
   if (k.rcu.flavour !== "tree" || !treeState(k).inProgress) return [];
   const owing = treeNodes(k).filter((node) => node.leaf)
     .flatMap((node) => node.qsmask.map((bit) => node.grplo + bit));
-  return owing.map((cpu) => {
+  return owing.flatMap((cpu) => {
     const p = k.cpus[cpu].current as task_struct;
-    return { cpu, pid: p.pid, comm: p.comm, doing: doing(k, cpu, p) };
+    // The next scan finds a CPU that idles: it holds nothing up.
+    return p.pid === 0 ? [] : [{ cpu, pid: p.pid, comm: p.comm, doing: doing(k, cpu, p) }];
   });
 }
 

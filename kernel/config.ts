@@ -75,6 +75,9 @@ export const MIN_HZ = 12;
 export const MAX_HZ = 10000;
 export const MIN_FANOUT = 2;
 export const MAX_FANOUT = 64;
+const DEFAULT_MEM: number = 256 * 2 ** 20;
+/** What the boot of a machine takes for each CPU, with room to run something: measured, and rounded up. */
+const MEM_PER_CPU: number = 96 * 2 ** 10;
 /** What the kernel is built for at least, when the tree can hold it. */
 const DEFAULT_NR_CPUS = 512;
 
@@ -91,7 +94,7 @@ export function checkConfig(wanted: Partial<Config>): Config {
   const fanoutLeaf = wanted.fanoutLeaf ?? 16;
   const config: Config = {
     cpus,
-    memBytes: wanted.memBytes ?? 256 * 2 ** 20,
+    memBytes: wanted.memBytes ?? Math.max(DEFAULT_MEM, leastMem(cpus)),
     HZ: wanted.HZ ?? 250,
     rcu,
     preempt: wanted.preempt ?? "none",
@@ -117,6 +120,13 @@ export function checkConfig(wanted: Partial<Config>): Config {
   if (config.memBytes % 4096 !== 0) {
     throw new ConfigError(`mem ${config.memBytes} bytes is not a multiple of 4K`);
   }
+  if (config.memBytes < leastMem(cpus)) {
+    throw new ConfigError(
+      `mem ${config.memBytes / 2 ** 20}M is too little for ${cpus} CPUs: ${
+        leastMem(cpus) / 2 ** 20
+      }M is needed`,
+    );
+  }
   checkTree(config);
   requireOneOf("rcu", rcu, ["tiny", "tree", "none"]);
   requireOneOf("preempt", config.preempt, ["none", "full"]);
@@ -133,6 +143,11 @@ export function checkConfig(wanted: Partial<Config>): Config {
   }
   if (config.level !== "7/7") throw new ConfigError(`level ${config.level} is not there yet: 7/7 is`);
   return Object.freeze(config);
+}
+
+/** Bytes of RAM without which so many CPUs do not boot, in whole MiB. */
+function leastMem(cpus: number): number {
+  return Math.max(MIN_MEM, Math.ceil((cpus * MEM_PER_CPU) / 2 ** 20) * 2 ** 20);
 }
 
 /** 512 or the number of CPUs, or what four levels can hold where that is less. */

@@ -67,7 +67,8 @@ const MOST_NODES = 8;
 export function* treeLines(k: Kernel): Generator<string, void, void> {
   const nodes = treeNodes(k);
   const levels = nodes.at(-1)?.level ?? 0;
-  yield "masks: CPU grplo, or the first child, first; 1 owes, . does not, - is offline";
+  yield "masks: CPU grplo, or the first child, first; 1 owes, . does not,";
+  yield "- takes part in none yet: offline, or no grace period has begun since it came";
   yield `${"level".padEnd(8)}${"CPUs".padEnd(14)}${"gp_seq".padStart(8)}${"needed".padStart(8)}  qsmask`;
   for (let level = 0; level <= levels; level++) {
     const all = nodes.filter((node) => node.level === level);

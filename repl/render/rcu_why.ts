@@ -8,6 +8,7 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { type EventRecord, FLAG_SOFTIRQ } from "../../kernel/machine/log.ts";
 import { cpu_rq } from "../../kernel/sched/sched.ts";
 import { kallsyms_lookup } from "../../kernel/kallsyms.ts";
+import { rcuWaits } from "../../explore/rcu_waits.ts";
 import { KVFREE_RCU_EVENT } from "../../kernel/trace/events/quiesce.ts";
 import { traceEvent } from "../../kernel/trace/table.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
@@ -63,7 +64,7 @@ class Explainer {
       yield this.look.inProgress
         ? `grace period ${this.look.gp_seq} runs, but the log does not hold its start any more`
         : "no grace period has run yet";
-      yield* this.whoWaits();
+      yield* this.look.inProgress ? this.whoOwes() : this.whoWaits();
     } else {
       const served = hasCallbacks(gp) || gp.end === undefined
         ? gp
@@ -75,6 +76,13 @@ class Explainer {
       yield* this.full(served);
     }
     yield* this.whatIsNext(gp);
+  }
+
+  /** Who keeps the grace period that runs from its end, as the machine stands. */
+  private *whoOwes(): Generator<string, void, void> {
+    for (const { cpu, comm, pid, doing } of rcuWaits(this.k)) {
+      yield `  CPU ${cpu} owes: ${comm} (pid ${pid}) is ${doing}`;
+    }
   }
 
   /** Callbacks for which nobody has asked yet. */

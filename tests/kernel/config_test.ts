@@ -15,6 +15,7 @@ Deno.test("checkConfig() fills in the default machine", () => {
     1,
   ]);
   assertEquals(checkConfig({ rcu: "tiny" }).cpus, 1);
+  assertEquals(checkConfig({ cpus: 4096 }).memBytes, 384 * 2 ** 20, "enough for its CPUs");
   assertEquals(Object.isFrozen(checkConfig({})), true);
 });
 
@@ -29,6 +30,7 @@ const REFUSED: readonly [Partial<Config>, string][] = [
     "fanout 2 with fanout-leaf 2 holds 16 CPUs in four levels, not 17",
   ],
   [{ cpus: 8, nrCpus: 4 }, "nr-cpus 4 is out of range: 8 to 4096 is allowed"],
+  [{ cpus: 256, memBytes: 16 * 2 ** 20 }, "mem 16M is too little for 256 CPUs: 24M is needed"],
   [{ memBytes: 1024 }, "mem 1024 bytes is out of range: 8M to 4G is allowed"],
   [{ memBytes: 5 * 2 ** 30 }, "mem 5368709120 bytes is out of range: 8M to 4G is allowed"],
   [{ memBytes: 9 * 2 ** 20 + 1 }, "mem 9437185 bytes is not a multiple of 4K"],
