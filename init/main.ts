@@ -55,6 +55,19 @@ import { treeKvfree } from "../rcu/tree_kvfree.ts";
 import { boot_done, runPrograms } from "./program.ts";
 import { staticsFor } from "./statics.ts";
 
+/** Starts pid 1 and pid 2, then idles. @mirrors init/main.c:rest_init */
+function* rest_init(k: Kernel): Coroutine {
+  k.rcu.rcu_scheduler_starting(k);
+  const init = yield* kernel_thread(k, kernel_init, "init");
+  const threadd = yield* kernel_thread(k, kthreadd, "kthreadd");
+  assert(typeof init !== "number" && typeof threadd !== "number", "no memory for the first threads");
+  // Pid 1 brings the other CPUs up from this one.
+  init.cpus_mask = cpumask_of(k, k.cpu.id);
+  system_state.set(k, SYSTEM_SCHEDULING);
+  yield* schedule_idle(k);
+  yield* cpu_startup_entry(k);
+}
+
 /** Memory management comes up. @mirrors init/main.c:mm_init */
 function* mm_init(k: Kernel): MaySleep<void> {
   mem_init(k);
@@ -87,17 +100,22 @@ function* start_kernel(k: Kernel): Coroutine {
   yield* rest_init(k);
 }
 
-/** Starts pid 1 and pid 2, then idles. @mirrors init/main.c:rest_init */
-function* rest_init(k: Kernel): Coroutine {
-  k.rcu.rcu_scheduler_starting(k);
-  const init = yield* kernel_thread(k, kernel_init, "init");
-  const threadd = yield* kernel_thread(k, kthreadd, "kthreadd");
-  assert(typeof init !== "number" && typeof threadd !== "number", "no memory for the first threads");
-  // Pid 1 brings the other CPUs up from this one.
-  init.cpus_mask = cpumask_of(k, k.cpu.id);
-  system_state.set(k, SYSTEM_SCHEDULING);
-  yield* schedule_idle(k);
-  yield* cpu_startup_entry(k);
+/** Core and device initcalls. @mirrors init/main.c:do_initcalls */
+function* do_initcalls(k: Kernel): MaySleep<void> {
+  yield* k.rcu.rcu_set_runtime_mode(k);
+  init_per_zone_wmark_min(k);
+  yield* kswapd_init(k);
+}
+
+/** The machine is there, the subsystems follow. @mirrors init/main.c:do_basic_setup */
+function do_basic_setup(k: Kernel): MaySleep<void> {
+  return do_initcalls(k);
+}
+
+/** Early initcalls. @mirrors init/main.c:do_pre_smp_initcalls */
+function* do_pre_smp_initcalls(k: Kernel): MaySleep<void> {
+  yield* spawn_ksoftirqd(k);
+  yield* k.rcu.rcu_spawn_gp_kthread(k);
 }
 
 /** Pid 1: the rest of boot; there is no user space to become. @mirrors init/main.c:kernel_init */
@@ -117,17 +135,6 @@ function* kernel_init_freeable(k: Kernel): MaySleep<void> {
   yield* smp_init(k);
   yield* sched_init_smp(k);
   yield* do_basic_setup(k);
-}
-
-/** The machine is there, the subsystems follow. @mirrors init/main.c:do_basic_setup */
-function do_basic_setup(k: Kernel): MaySleep<void> {
-  return do_initcalls(k);
-}
-
-/** Early initcalls. @mirrors init/main.c:do_pre_smp_initcalls */
-function* do_pre_smp_initcalls(k: Kernel): MaySleep<void> {
-  yield* spawn_ksoftirqd(k);
-  yield* k.rcu.rcu_spawn_gp_kthread(k);
 }
 
 /** Starts the other CPUs. @mirrors kernel/smp.c:smp_init */
@@ -159,13 +166,6 @@ function* start_secondary(k: Kernel): Coroutine {
 /** Pid 1 may leave the boot CPU. @mirrors kernel/sched/core.c:sched_init_smp */
 function* sched_init_smp(k: Kernel): MaySleep<void> {
   yield* set_cpus_allowed_ptr(k, current(k), cpu_possible_mask(k));
-}
-
-/** Core and device initcalls. @mirrors init/main.c:do_initcalls */
-function* do_initcalls(k: Kernel): MaySleep<void> {
-  yield* k.rcu.rcu_set_runtime_mode(k);
-  init_per_zone_wmark_min(k);
-  yield* kswapd_init(k);
 }
 
 /** Longest boot, in virtual ns and in points. */

@@ -46,6 +46,15 @@ export function DEBUG_LOCKS_WARN_ON(k: Kernel, condition: boolean, what: string)
 }
 
 /**
+ * WARN_ON() that reports the first time only; `where` names the place (one function may have several).
+ *
+ * @mirrors include/asm-generic/bug.h:WARN_ON_ONCE
+ */
+export function WARN_ON_ONCE(k: Kernel, condition: boolean, where = ""): boolean {
+  return WARN_ONCE(k, condition, "", where);
+}
+
+/**
  * Reports a broken expectation with the call trace and goes on. Returns `condition`.
  *
  * Context: any.
@@ -55,15 +64,6 @@ export function DEBUG_LOCKS_WARN_ON(k: Kernel, condition: boolean, what: string)
 export function WARN_ON(k: Kernel, condition: boolean): boolean {
   if (condition) __warn(k, "");
   return condition;
-}
-
-/**
- * WARN_ON() that reports the first time only; `where` names the place (one function may have several).
- *
- * @mirrors include/asm-generic/bug.h:WARN_ON_ONCE
- */
-export function WARN_ON_ONCE(k: Kernel, condition: boolean, where = ""): boolean {
-  return WARN_ONCE(k, condition, "", where);
 }
 
 /** @mirrors include/asm-generic/bug.h:WARN */
@@ -87,20 +87,6 @@ export function firstTime(k: Kernel, where: string): boolean {
   if (warned(k).has(where)) return false;
   warned(k).add(where);
   return true;
-}
-
-/** A warning with its frame; `title` is what the report is known by. @mirrors kernel/panic.c:__warn */
-export function __warn(k: Kernel, text: string, title?: string): void {
-  const at = callTrace()[0] ?? "?";
-  const warning = `WARNING: CPU: ${k.cpu.id} PID: ${k.cpu.current.pid} at ${at}`;
-  report(k, KERN_WARNING, title ?? warning, [
-    "------------[ cut here ]------------",
-    ...(text === "" ? [] : [text]),
-    warning,
-    "Modules linked in:",
-    ...dumpStackLines(k),
-    "---[ end trace 0000000000000000 ]---",
-  ]);
 }
 
 /**
@@ -139,6 +125,20 @@ export function panic(k: Kernel, text: string): never {
   for (const cpu of k.cpus) cpu.online = false;
   k.requestStop("stop");
   throw new KernelOops(title);
+}
+
+/** A warning with its frame; `title` is what the report is known by. @mirrors kernel/panic.c:__warn */
+export function __warn(k: Kernel, text: string, title?: string): void {
+  const at = callTrace()[0] ?? "?";
+  const warning = `WARNING: CPU: ${k.cpu.id} PID: ${k.cpu.current.pid} at ${at}`;
+  report(k, KERN_WARNING, title ?? warning, [
+    "------------[ cut here ]------------",
+    ...(text === "" ? [] : [text]),
+    warning,
+    "Modules linked in:",
+    ...dumpStackLines(k),
+    "---[ end trace 0000000000000000 ]---",
+  ]);
 }
 
 /**

@@ -26,13 +26,18 @@ import { trace_sched_process_fork } from "./trace/events/sched.ts";
 export const THREAD_SIZE = 16384;
 
 const last_pid = KERNEL_STATIC<number>("last_pid", () => 0);
-/** Every task that lives, in order of birth; idle tasks are not in it. @mirrors include/linux/sched/signal.h:for_each_process */
+/** Every task that lives, in order of birth; idle tasks are not in it. */
 export const tasklist: KernelStatic<Set<task_struct>> = KERNEL_STATIC(
   "tasklist",
   () => new Set<task_struct>(),
 );
 
 export const statics: readonly StaticKey[] = [last_pid, tasklist];
+
+/** Every task that lives, in order of birth; idle tasks aside. @mirrors include/linux/sched/signal.h:for_each_process */
+export function for_each_process(k: Kernel): Iterable<task_struct> {
+  return tasklist(k);
+}
 
 /** What a kernel thread runs. */
 export type ThreadFunction = (k: Kernel) => MaySleep<void>;

@@ -67,6 +67,14 @@ export const GFP_NOWAIT = ___GFP_KSWAPD_RECLAIM as GfpAtomic;
 export const GFP_NOIO = (___GFP_DIRECT_RECLAIM | ___GFP_KSWAPD_RECLAIM) as GfpSleep;
 export const GFP_NOFS = (___GFP_DIRECT_RECLAIM | ___GFP_KSWAPD_RECLAIM | ___GFP_IO) as GfpSleep;
 export const GFP_USER = (GFP_KERNEL + ___GFP_HARDWALL) as GfpSleep;
+export const GFP_DMA = ___GFP_DMA as GfpAtomic;
+export const GFP_DMA32 = ___GFP_DMA32 as GfpAtomic;
+export const GFP_HIGHUSER = (GFP_USER + ___GFP_HIGHMEM) as GfpSleep;
+export const GFP_HIGHUSER_MOVABLE = (GFP_HIGHUSER + ___GFP_MOVABLE) as GfpSleep;
+/** A huge page, if one is free: nobody is woken for it. */
+export const GFP_TRANSHUGE_LIGHT = ((GFP_HIGHUSER_MOVABLE | ___GFP_COMP | ___GFP_NOMEMALLOC | ___GFP_NOWARN) &
+  ~(___GFP_DIRECT_RECLAIM | ___GFP_KSWAPD_RECLAIM)) as GfpAtomic;
+export const GFP_TRANSHUGE = (GFP_TRANSHUGE_LIGHT + ___GFP_DIRECT_RECLAIM) as GfpSleep;
 
 /** The colour of a combination: it may sleep when any part may. */
 type Combined<F extends readonly Gfp[]> = F[number] extends GfpAtomic ? GfpAtomic : GfpSleep;

@@ -29,6 +29,8 @@ export interface RcuOps {
   rcu_set_runtime_mode(k: Kernel): MaySleep<void>;
   /** Boot is over: grace periods are not hurried any more. */
   rcu_end_inkernel_boot(k: Kernel): void;
+  /** A task ends. */
+  exit_rcu(k: Kernel): void;
   rcu_note_context_switch(k: Kernel, preempt: boolean): Atomic<void>;
   rcu_sched_clock_irq(k: Kernel, user: boolean): Atomic<void>;
   rcu_softirq_qs(k: Kernel): Atomic<void>;
@@ -103,6 +105,7 @@ export const NO_RCU: RcuOps = {
   rcu_scheduler_starting: () => {},
   rcu_set_runtime_mode: nothing,
   rcu_end_inkernel_boot: () => {},
+  exit_rcu: () => {},
   rcu_note_context_switch: nothing,
   rcu_sched_clock_irq: nothing,
   rcu_softirq_qs: nothing,

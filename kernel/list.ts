@@ -6,7 +6,7 @@
  * without an owner. Lists whose entries are bytes in RAM (free lists, callback lists) are not these.
  *
  * Invariant: an entry that is on no list points to itself. Left out: list_del() without re-initialisation (C leaves poison
- * behind, which no class instance can hold), the RCU variants, and the iteration macros (loop over `next`).
+ * behind, which no class instance can hold), the RCU variants, and the other iteration macros (loop over `next`).
  *
  * @module
  */
@@ -64,6 +64,11 @@ export function list_empty<T>(head: list_head<T>): boolean {
   return head.next === head;
 }
 
+/** Moves all entries of `list` to the front of `head`. @mirrors include/linux/list.h:list_splice_init */
+export function list_splice_init<T>(list: list_head<T>, head: list_head<T>): void {
+  list_splice_tail_init(list, head.next);
+}
+
 /** Moves all entries of `list` to the end of `head`. @mirrors include/linux/list.h:list_splice_tail_init */
 export function list_splice_tail_init<T>(list: list_head<T>, head: list_head<T>): void {
   if (list_empty(list)) return;
@@ -92,6 +97,15 @@ export function list_last_entry<T>(head: list_head<T>): T {
   return list_entry(head.prev);
 }
 
+/**
+ * The structures of all entries, first to last. The next one is looked up when the loop comes back for it.
+ *
+ * @mirrors include/linux/list.h:list_for_each_entry
+ */
+export function* list_for_each_entry<T>(head: list_head<T>): Generator<T, void, void> {
+  for (let at = head.next; at !== head; at = at.next) yield list_entry(at);
+}
+
 /** A list with one pointer per head. @mirrors include/linux/types.h:hlist_head */
 export class hlist_head<T = unknown> {
   first: hlist_node<T> | null = null;
@@ -104,6 +118,11 @@ export class hlist_node<T = unknown> {
   pprev: hlist_head<T> | hlist_node<T> | null = null;
 
   constructor(readonly owner: T) {}
+}
+
+/** Whether the list has no node. @mirrors include/linux/list.h:hlist_empty */
+export function hlist_empty<T>(h: hlist_head<T>): boolean {
+  return h.first === null;
 }
 
 /** Takes the node off its list and leaves its own pointers alone. @mirrors include/linux/list.h:__hlist_del */

@@ -142,10 +142,7 @@ const WORK_OFFQ_POOL_NONE = 2 ** 31 - 1;
 
 /** Any CPU, preferably this one. @mirrors include/linux/workqueue.h:WORK_CPU_UNBOUND */
 export const WORK_CPU_UNBOUND: number = MAX_CPUS;
-
-export const WQ_UNBOUND: number = 1 << 1;
 export const WQ_FREEZABLE: number = 1 << 2;
-export const WQ_MEM_RECLAIM: number = 1 << 3;
 export const WQ_HIGHPRI: number = 1 << 4;
 export const WQ_CPU_INTENSIVE: number = 1 << 5;
 export const WQ_POWER_EFFICIENT: number = 1 << 7;
@@ -230,6 +227,11 @@ export function INIT_WORK(k: Kernel, work: work_struct, func: work_func_t, addr?
   work.addr = addr ?? (work.addr === NULL ? k.dataAlloc(WORK_STRUCT_SIZE) : work.addr);
 }
 
+/** INIT_WORK() of an item on the current task's stack. @mirrors include/linux/workqueue.h:INIT_WORK_ONSTACK */
+function INIT_WORK_ONSTACK(k: Kernel, work: work_struct, func: work_func_t, addr: VirtAddr): void {
+  INIT_WORK(k, work, func, addr);
+}
+
 /** INIT_WORK() and the timer. @mirrors include/linux/workqueue.h:INIT_DELAYED_WORK */
 export function INIT_DELAYED_WORK(k: Kernel, dwork: delayed_work, func: work_func_t, addr?: VirtAddr): void {
   const at = addr ?? (dwork.work.addr === NULL ? k.dataAlloc(DELAYED_WORK_SIZE) : dwork.work.addr);
@@ -253,6 +255,18 @@ export function work_pending(work: work_struct): boolean {
 /** Whether the item is queued or its timer runs. @mirrors include/linux/workqueue.h:delayed_work_pending */
 export function delayed_work_pending(dwork: delayed_work): boolean {
   return work_pending(dwork.work);
+}
+
+export const WQ_UNBOUND: number = 1 << 1;
+export const WQ_MEM_RECLAIM: number = 1 << 3;
+
+/** A workqueue whose items execute one after the other, in the order of queueing. @mirrors include/linux/workqueue.h:alloc_ordered_workqueue */
+export function alloc_ordered_workqueue(
+  k: Kernel,
+  name: string,
+  flags: number,
+): MaySleep<workqueue_struct | null> {
+  return alloc_workqueue(k, name, WQ_UNBOUND | __WQ_ORDERED | flags, 1);
 }
 
 /** queue_work_on() on this CPU, if possible. @mirrors include/linux/workqueue.h:queue_work */
@@ -469,11 +483,6 @@ export const statics: readonly StaticKey[] = [
 
 function funcAddr(k: Kernel, func: work_func_t | null): VirtAddr {
   return func === null ? NULL : ksym(k, func);
-}
-
-/** INIT_WORK() of an item on the current task's stack. @mirrors include/linux/workqueue.h:INIT_WORK_ONSTACK */
-function INIT_WORK_ONSTACK(k: Kernel, work: work_struct, func: work_func_t, addr: VirtAddr): void {
-  INIT_WORK(k, work, func, addr);
 }
 
 function work_color_to_flags(color: number): number {
@@ -1015,9 +1024,6 @@ function* worker_detach_from_pool(k: Kernel, worker: worker): MaySleep<void> {
   worker.flags &= ~(WORKER_UNBOUND | WORKER_REBOUND);
 }
 
-/** Weight of nice -20 and 0. @mirrors kernel/sched/core.c:sched_prio_to_weight */
-const HIGHPRI_WEIGHT = 88761;
-
 /**
  * @mirrors kernel/sched/core.c:set_user_nice
  * @simplified for a task that sleeps, and high priority only
@@ -1028,6 +1034,9 @@ function set_user_nice(p: task_struct, nice: number): void {
   p.prio = p.static_prio;
   p.se.weight = HIGHPRI_WEIGHT;
 }
+
+/** Weight of nice -20 and 0. @mirrors kernel/sched/core.c:sched_prio_to_weight */
+const HIGHPRI_WEIGHT = 88761;
 
 /** The lowest number that is free. @mirrors include/linux/idr.h:ida_simple_get */
 function ida_simple_get(ida: boolean[]): number {
@@ -1749,15 +1758,6 @@ export function* alloc_workqueue(
   return wq;
 }
 
-/** A workqueue whose items execute one after the other, in the order of queueing. @mirrors include/linux/workqueue.h:alloc_ordered_workqueue */
-export function alloc_ordered_workqueue(
-  k: Kernel,
-  name: string,
-  flags: number,
-): MaySleep<workqueue_struct | null> {
-  return alloc_workqueue(k, name, WQ_UNBOUND | __WQ_ORDERED | flags, 1);
-}
-
 function pwq_busy(pwq: pool_workqueue): boolean {
   if (pwq.nr_in_flight.some((n) => n > 0)) return true;
   if (pwq !== pwq.wq.dfl_pwq && pwq.refcnt > 1) return true;
@@ -1790,6 +1790,19 @@ export function* destroy_workqueue(k: Kernel, wq: workqueue_struct): MaySleep<vo
   list_del_init(wq.list);
   mutex_unlock(k, wq_pool_mutex(k));
   yield* freeObject(k, wq.addr);
+}
+
+/**
+ * Makes the first workers of a CPU that has come online.
+ *
+ * @mirrors kernel/workqueue.c:workqueue_online_cpu
+ * @simplified also stands in for workqueue_prepare_cpu(): there is no way back offline
+ */
+export function* workqueue_online_cpu(k: Kernel, cpu: number): MaySleep<void> {
+  for (const pool of per_cpu_ptr(k, cpu_worker_pools, cpu)) {
+    pool.flags &= ~POOL_DISASSOCIATED;
+    BUG_ON(k, (yield* create_worker(k, pool)) === null);
+  }
 }
 
 function* allocSystemQueue(k: Kernel, name: string, flags: number, max: number): MaySleep<workqueue_struct> {
@@ -1829,17 +1842,4 @@ export function* workqueue_init(k: Kernel): MaySleep<void> {
   for (const cpu of for_each_online_cpu(k)) yield* workqueue_online_cpu(k, cpu);
   for (const pool of unbound_pool_hash(k)) BUG_ON(k, (yield* create_worker(k, pool)) === null);
   wq_online.set(k, true);
-}
-
-/**
- * Makes the first workers of a CPU that has come online.
- *
- * @mirrors kernel/workqueue.c:workqueue_online_cpu
- * @simplified also stands in for workqueue_prepare_cpu(): there is no way back offline
- */
-export function* workqueue_online_cpu(k: Kernel, cpu: number): MaySleep<void> {
-  for (const pool of per_cpu_ptr(k, cpu_worker_pools, cpu)) {
-    pool.flags &= ~POOL_DISASSOCIATED;
-    BUG_ON(k, (yield* create_worker(k, pool)) === null);
-  }
 }

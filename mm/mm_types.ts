@@ -13,7 +13,7 @@ import type { Brand, VirtAddr } from "../kernel/machine/brand.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
 
-/** A struct page pointer: the page frame number. */
+/** A struct page pointer: the page frame number. @mirrors include/linux/mm_types.h:page */
 export type page = Brand<number, "page">;
 
 /** No page. */

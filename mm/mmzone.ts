@@ -205,11 +205,6 @@ export function page_zone(k: Kernel, _page: page): zone {
   return contig_page_data(k).node_zones[ZONE_NORMAL];
 }
 
-/** @mirrors include/linux/mmzone.h:zone_idx */
-export function zone_idx(z: zone): number {
-  return z.index;
-}
-
 /** @mirrors include/linux/mmzone.h:zone_end_pfn */
 export function zone_end_pfn(z: zone): number {
   return z.zone_start_pfn + z.spanned_pages;
@@ -247,6 +242,11 @@ export class pglist_data {
   kswapd_failures = 0;
   totalreserve_pages = 0;
   readonly vm_stat: Int32Array = new Int32Array(NR_VM_NODE_STAT_ITEMS);
+}
+
+/** @mirrors include/linux/mmzone.h:zone_idx */
+export function zone_idx(z: zone): number {
+  return z.index;
 }
 
 /** @mirrors include/linux/mmzone.h:managed_zone */

@@ -15,7 +15,7 @@
 import { PAGE_SIZE } from "../kernel/machine/addr.ts";
 import type { MaySleep } from "../kernel/machine/effects.ts";
 import { panic } from "../kernel/bug.ts";
-import { tasklist } from "../kernel/fork.ts";
+import { for_each_process } from "../kernel/fork.ts";
 import { ___GFP_FS, show_gfp_flags } from "../kernel/gfp.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { dumpStackLines, KERN_WARNING, pr_err, pr_info, pr_warn, report } from "../kernel/printk.ts";
@@ -94,7 +94,7 @@ function oom_evaluate_task(task: task_struct, oc: oom_control): boolean {
 
 /** Chooses who is to be killed. @mirrors mm/oom_kill.c:select_bad_process */
 function select_bad_process(k: Kernel, oc: oom_control): void {
-  for (const p of tasklist(k)) if (oom_evaluate_task(p, oc)) break;
+  for (const p of for_each_process(k)) if (oom_evaluate_task(p, oc)) break;
 }
 
 function column(value: number, width: number): string {
@@ -105,7 +105,7 @@ function column(value: number, width: number): string {
 function dump_tasks(k: Kernel): void {
   pr_info(k, "Tasks state (memory values in pages):");
   pr_info(k, "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name");
-  for (const p of tasklist(k)) {
+  for (const p of for_each_process(k)) {
     const { mm } = p;
     if (oom_unkillable_task(p) || mm === null) continue;
     pr_info(

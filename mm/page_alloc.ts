@@ -214,6 +214,11 @@ export const percpu_pagelist_fraction: KernelStatic<number> = KERNEL_STATIC(
   "percpu_pagelist_fraction",
   () => 0,
 );
+/** @mirrors mm/page_alloc.c:sysctl_lowmem_reserve_ratio */
+export const sysctl_lowmem_reserve_ratio: KernelStatic<number[]> = KERNEL_STATIC(
+  "sysctl_lowmem_reserve_ratio",
+  () => [32, 0],
+);
 /** @mirrors mm/page_alloc.c:min_free_kbytes */
 export const min_free_kbytes: KernelStatic<number> = KERNEL_STATIC("min_free_kbytes", () => 1024);
 /** @mirrors mm/page_alloc.c:user_min_free_kbytes */
@@ -225,11 +230,6 @@ export const watermark_boost_factor: KernelStatic<number> = KERNEL_STATIC(
 );
 /** Units: hundredths of a percent of the zone. @mirrors mm/page_alloc.c:watermark_scale_factor */
 export const watermark_scale_factor: KernelStatic<number> = KERNEL_STATIC("watermark_scale_factor", () => 10);
-/** @mirrors mm/page_alloc.c:sysctl_lowmem_reserve_ratio */
-export const sysctl_lowmem_reserve_ratio: KernelStatic<number[]> = KERNEL_STATIC(
-  "sysctl_lowmem_reserve_ratio",
-  () => [32, 0],
-);
 /**
  * Whether migratetypes share pageblocks, on a machine too small to keep them apart.
  *
@@ -245,7 +245,7 @@ export const vm_total_pages: KernelStatic<number> = KERNEL_STATIC("vm_total_page
 /** Per-CPU lists until setup_per_cpu_pageset(): they hold nothing. */
 const boot_pageset = DEFINE_PER_CPU("boot_pageset", () => new per_cpu_pageset());
 
-/** @mirrors mm/page_alloc.c:fail_page_alloc */
+/** @invented C's structure has no tag */
 export class fail_page_alloc_t {
   readonly attr: fault_attr = new fault_attr("fail_page_alloc");
   ignore_gfp_highmem = true;
@@ -550,6 +550,11 @@ function* free_one_page(k: Kernel, zone: zone, page: page, order: number, migrat
   spin_unlock(k, zone.lock);
 }
 
+/** Marks pages that boot keeps. @mirrors mm/page_alloc.c:reserve_bootmem_region */
+function reserve_bootmem_region(k: Kernel, start_pfn: number, end_pfn: number): void {
+  mem_map(k).flags.fill(PG_reserved, start_pfn, end_pfn);
+}
+
 function* __free_pages_ok(k: Kernel, page: page, order: number): Atomic<void> {
   const m = mem_map(k);
   const zone = page_zone(k, page);
@@ -658,11 +663,6 @@ function prep_new_page(
   if ((gfp_flags & ___GFP_ZERO) !== 0) kernel_init_free_pages(k, page, 1 << order);
   if (order !== 0 && (gfp_flags & ___GFP_COMP) !== 0) prep_compound_page(k, page, order);
   m.index[page] = (alloc_flags & ALLOC_NO_WATERMARKS) !== 0 ? INDEX_PFMEMALLOC : 0;
-}
-
-/** Whether the page came from the reserves. @mirrors include/linux/mm.h:page_is_pfmemalloc */
-export function page_is_pfmemalloc(k: Kernel, page: page): boolean {
-  return mem_map(k).index[page] === INDEX_PFMEMALLOC;
 }
 
 function __rmqueue_smallest(m: mem_map_t, zone: zone, order: number, migratetype: number): page {
@@ -1319,16 +1319,12 @@ function should_compact_retry(ac: alloc_context, order: number, alloc_flags: num
   return false;
 }
 
-/** @mirrors include/linux/sched/mm.h:memalloc_noreclaim_save */
-export function memalloc_noreclaim_save(k: Kernel): number {
-  const flags = current(k).flags & PF_MEMALLOC;
-  current(k).flags |= PF_MEMALLOC;
+/** The flags less what the current task's context forbids. @mirrors include/linux/sched/mm.h:current_gfp_context */
+export function current_gfp_context(k: Kernel, flags: number): number {
+  const task_flags = current(k).flags;
+  if ((task_flags & PF_MEMALLOC_NOIO) !== 0) return flags & ~(___GFP_IO | ___GFP_FS);
+  if ((task_flags & PF_MEMALLOC_NOFS) !== 0) return flags & ~___GFP_FS;
   return flags;
-}
-
-/** @mirrors include/linux/sched/mm.h:memalloc_noreclaim_restore */
-export function memalloc_noreclaim_restore(k: Kernel, flags: number): void {
-  current(k).flags = (current(k).flags & ~PF_MEMALLOC) | flags;
 }
 
 /** From here on no allocation of this task starts I/O. Returns what was. @mirrors include/linux/sched/mm.h:memalloc_noio_save */
@@ -1355,12 +1351,16 @@ export function memalloc_nofs_restore(k: Kernel, flags: number): void {
   current(k).flags = (current(k).flags & ~PF_MEMALLOC_NOFS) | flags;
 }
 
-/** The flags less what the current task's context forbids. @mirrors include/linux/sched/mm.h:current_gfp_context */
-export function current_gfp_context(k: Kernel, flags: number): number {
-  const task_flags = current(k).flags;
-  if ((task_flags & PF_MEMALLOC_NOIO) !== 0) return flags & ~(___GFP_IO | ___GFP_FS);
-  if ((task_flags & PF_MEMALLOC_NOFS) !== 0) return flags & ~___GFP_FS;
+/** @mirrors include/linux/sched/mm.h:memalloc_noreclaim_save */
+export function memalloc_noreclaim_save(k: Kernel): number {
+  const flags = current(k).flags & PF_MEMALLOC;
+  current(k).flags |= PF_MEMALLOC;
   return flags;
+}
+
+/** @mirrors include/linux/sched/mm.h:memalloc_noreclaim_restore */
+export function memalloc_noreclaim_restore(k: Kernel, flags: number): void {
+  current(k).flags = (current(k).flags & ~PF_MEMALLOC) | flags;
 }
 
 function* __perform_reclaim(k: Kernel, gfp_mask: number, order: number, ac: alloc_context): MaySleep<number> {
@@ -1541,19 +1541,6 @@ function* __alloc_pages_slowpath(
 }
 
 /**
- * Highest zone that a request may use.
- *
- * @mirrors include/linux/gfp.h:gfp_zone
- * @simplified zones Normal and Movable only
- */
-export function gfp_zone(k: Kernel, flags: number): number {
-  const low = flags & (___GFP_DMA | ___GFP_DMA32 | ___GFP_HIGHMEM);
-  BUG_ON(k, (low & (low - 1)) !== 0);
-  const movable = ___GFP_HIGHMEM | ___GFP_MOVABLE;
-  return (flags & movable) === movable ? ZONE_MOVABLE : ZONE_NORMAL;
-}
-
-/**
  * Which free lists a request uses.
  *
  * @mirrors include/linux/gfp.h:gfpflags_to_migratetype
@@ -1565,6 +1552,19 @@ function gfpflags_to_migratetype(k: Kernel, gfp_flags: number): number {
     return MIGRATE_MOVABLE;
   }
   return page_group_by_mobility_disabled(k) ? MIGRATE_UNMOVABLE : migratetype;
+}
+
+/**
+ * Highest zone that a request may use.
+ *
+ * @mirrors include/linux/gfp.h:gfp_zone
+ * @simplified zones Normal and Movable only
+ */
+export function gfp_zone(k: Kernel, flags: number): number {
+  const low = flags & (___GFP_DMA | ___GFP_DMA32 | ___GFP_HIGHMEM);
+  BUG_ON(k, (low & (low - 1)) !== 0);
+  const movable = ___GFP_HIGHMEM | ___GFP_MOVABLE;
+  return (flags & movable) === movable ? ZONE_MOVABLE : ZONE_NORMAL;
 }
 
 /** False: fault injection says that the request fails. */
@@ -1759,6 +1759,12 @@ export function free_page(k: Kernel, addr: VirtAddr): Atomic<void> {
   return free_pages(k, addr, 0);
 }
 
+/** Takes one more reference. @mirrors include/linux/mm.h:get_page */
+export function get_page(k: Kernel, page: page): void {
+  const m = mem_map(k);
+  m._refcount[compound_head(m, page)]++;
+}
+
 /**
  * Drops a reference to a page or compound page; the last one frees it.
  *
@@ -1773,10 +1779,9 @@ export function put_page(k: Kernel, page: page): Atomic<void> {
   return (m.flags[head] & PG_head) !== 0 ? free_compound_page(k, head) : free_unref_page(k, head);
 }
 
-/** Takes one more reference. @mirrors include/linux/mm.h:get_page */
-export function get_page(k: Kernel, page: page): void {
-  const m = mem_map(k);
-  m._refcount[compound_head(m, page)]++;
+/** Whether the page came from the reserves. @mirrors include/linux/mm.h:page_is_pfmemalloc */
+export function page_is_pfmemalloc(k: Kernel, page: page): boolean {
+  return mem_map(k).index[page] === INDEX_PFMEMALLOC;
 }
 
 function* make_alloc_exact(k: Kernel, addr: VirtAddr, order: number, size: number): Atomic<VirtAddr> {
@@ -2083,32 +2088,6 @@ function zone_pcp_init(k: Kernel, zone: zone): void {
   );
 }
 
-/**
- * Lays out the zones: all of RAM is zone Normal.
- *
- * Context: boot, first of all.
- *
- * @mirrors mm/page_alloc.c:free_area_init
- * @simplified struct pages take no room in RAM
- */
-export function free_area_init(k: Kernel): void {
-  const pgdat = contig_page_data(k);
-  const normal = pgdat.node_zones[ZONE_NORMAL];
-  normal.spanned_pages = normal.present_pages = mem_map(k).nrPages;
-  pgdat.node_spanned_pages = pgdat.node_present_pages = normal.spanned_pages;
-  printk(k, KERN_DEBUG, `On node ${pgdat.node_id} totalpages: ${pgdat.node_present_pages}`);
-  for (const zone of pgdat.node_zones) {
-    zone.managed_pages = zone.present_pages;
-    zone_pcp_init(k, zone);
-  }
-  memmap_init_zone(k, normal);
-}
-
-/** Marks pages that boot keeps. @mirrors mm/page_alloc.c:reserve_bootmem_region */
-function reserve_bootmem_region(k: Kernel, start_pfn: number, end_pfn: number): void {
-  mem_map(k).flags.fill(PG_reserved, start_pfn, end_pfn);
-}
-
 function __free_pages_memory(k: Kernel, start: number, end: number): void {
   while (start < end) {
     const aligned = 31 - Math.clz32(start & -start);
@@ -2145,6 +2124,27 @@ export function mem_init_print_info(k: Kernel): void {
     }K rwdata, ` +
       `0K rodata, 0K init, 0K bss, ${K(physpages - _totalram_pages(k))}K reserved, 0K cma-reserved)`,
   );
+}
+
+/**
+ * Lays out the zones: all of RAM is zone Normal.
+ *
+ * Context: boot, first of all.
+ *
+ * @mirrors mm/page_alloc.c:free_area_init
+ * @simplified struct pages take no room in RAM
+ */
+export function free_area_init(k: Kernel): void {
+  const pgdat = contig_page_data(k);
+  const normal = pgdat.node_zones[ZONE_NORMAL];
+  normal.spanned_pages = normal.present_pages = mem_map(k).nrPages;
+  pgdat.node_spanned_pages = pgdat.node_present_pages = normal.spanned_pages;
+  printk(k, KERN_DEBUG, `On node ${pgdat.node_id} totalpages: ${pgdat.node_present_pages}`);
+  for (const zone of pgdat.node_zones) {
+    zone.managed_pages = zone.present_pages;
+    zone_pcp_init(k, zone);
+  }
+  memmap_init_zone(k, normal);
 }
 
 /**

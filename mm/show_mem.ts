@@ -45,12 +45,12 @@ import {
   global_node_page_state,
   global_zone_page_state,
   node_page_state,
-  node_stat_names,
+  node_stat_name,
   NR_VM_EVENT_ITEMS,
   nr_vmalloc_pages,
-  vm_event_names,
+  vm_event_name,
   zone_page_state,
-  zone_stat_names,
+  zone_stat_name,
 } from "./vmstat.ts";
 
 /** Blocks of one list are counted no further than this. */
@@ -141,7 +141,7 @@ function zoneinfo_show_print(k: Kernel, zone: zone): string[] {
   if (zone === pgdat.node_zones.find(populated_zone)) {
     lines.push("  per-node stats");
     for (let i = 0; i < NR_VM_NODE_STAT_ITEMS; i++) {
-      lines.push(stat(node_stat_names[i], node_page_state(k, i)));
+      lines.push(stat(node_stat_name(i), node_page_state(k, i)));
     }
   }
   lines.push(
@@ -156,7 +156,7 @@ function zoneinfo_show_print(k: Kernel, zone: zone): string[] {
   );
   if (!populated_zone(zone)) return lines;
   for (let i = 0; i < NR_VM_ZONE_STAT_ITEMS; i++) {
-    lines.push(stat(zone_stat_names[i], zone_page_state(zone, i)));
+    lines.push(stat(zone_stat_name(i), zone_page_state(zone, i)));
   }
   lines.push(
     ...pagesetLines(k, zone),
@@ -180,13 +180,13 @@ export function zoneinfo_show(k: Kernel): string[] {
 export function vmstat_show(k: Kernel): string[] {
   const lines: string[] = [];
   for (let i = 0; i < NR_VM_ZONE_STAT_ITEMS; i++) {
-    lines.push(`${zone_stat_names[i]} ${global_zone_page_state(k, i)}`);
+    lines.push(`${zone_stat_name(i)} ${global_zone_page_state(k, i)}`);
   }
   for (let i = 0; i < NR_VM_NODE_STAT_ITEMS; i++) {
-    lines.push(`${node_stat_names[i]} ${global_node_page_state(k, i)}`);
+    lines.push(`${node_stat_name(i)} ${global_node_page_state(k, i)}`);
   }
   const events = all_vm_events(k);
-  for (let i = 0; i < NR_VM_EVENT_ITEMS; i++) lines.push(`${vm_event_names[i]} ${events[i]}`);
+  for (let i = 0; i < NR_VM_EVENT_ITEMS; i++) lines.push(`${vm_event_name(i)} ${events[i]}`);
   return lines;
 }
 

@@ -32,7 +32,6 @@ export const SLAB_HWCACHE_ALIGN = 0x0000_2000;
 export const SLAB_CACHE_DMA = 0x0000_4000;
 export const SLAB_CACHE_DMA32 = 0x0000_8000;
 export const SLAB_STORE_USER = 0x0001_0000;
-export const SLAB_RECLAIM_ACCOUNT = 0x0002_0000;
 export const SLAB_PANIC = 0x0004_0000;
 export const SLAB_TYPESAFE_BY_RCU = 0x0008_0000;
 export const SLAB_MEM_SPREAD = 0x0010_0000;
@@ -42,6 +41,7 @@ export const SLAB_NOLEAKTRACE = 0x0080_0000;
 export const SLAB_FAILSLAB = 0x0200_0000;
 export const SLAB_ACCOUNT = 0x0400_0000;
 export const SLAB_KASAN = 0x0800_0000;
+export const SLAB_RECLAIM_ACCOUNT = 0x0002_0000;
 /** Internal: objects may be poisoned. */
 export const __OBJECT_POISON = 0x8000_0000;
 
@@ -68,6 +68,11 @@ export const NR_KMALLOC_TYPES = 2;
 /** Smallest class of kmalloc(). */
 export const KMALLOC_MIN_SIZE: number = 2 ** KMALLOC_SHIFT_LOW;
 
+/** @mirrors include/linux/slab.h:kmalloc_type */
+export function kmalloc_type(flags: Gfp): number {
+  return (flags & ___GFP_RECLAIMABLE) !== 0 ? KMALLOC_RECLAIM : KMALLOC_NORMAL;
+}
+
 /**
  * Number of the class that serves kmalloc(size); 0 for size 0.
  *
@@ -79,11 +84,6 @@ export function kmalloc_index(size: number): number {
   if (size > 64 && size <= 96) return 1;
   if (size > 128 && size <= 192) return 2;
   return 32 - Math.clz32(size - 1);
-}
-
-/** @mirrors include/linux/slab.h:kmalloc_type */
-export function kmalloc_type(flags: Gfp): number {
-  return (flags & ___GFP_RECLAIMABLE) !== 0 ? KMALLOC_RECLAIM : KMALLOC_NORMAL;
 }
 
 // include/linux/slub_def.h: enum stat_item
@@ -159,19 +159,6 @@ export class kmem_cache_cpu {
 
   /** `tid`: the transaction id; every operation on the freelist adds `tid_step`, so that ids of CPUs never meet. */
   constructor(public tid: number, readonly tid_step: number) {}
-}
-
-/** The slabs of a cache that belong to no CPU. @mirrors mm/slab.h:kmem_cache_node @mirrors mm/slub.c:init_kmem_cache_node */
-export class kmem_cache_node {
-  readonly list_lock: spinlock_t = new raw_spinlock_t("list_lock");
-  nr_partial = 0;
-  /** Slabs with free objects; protected by list_lock. */
-  readonly partial = new page_list();
-  nr_slabs = 0;
-  total_objects = 0;
-
-  /** `addr`: the emulated object that stands for this structure. */
-  constructor(readonly addr: VirtAddr) {}
 }
 
 /** Where KASAN keeps what it knows of an object; 0: nowhere, or at its start. @mirrors include/linux/kasan.h:kasan_cache */
@@ -291,11 +278,11 @@ export const FULL = 4; // everything works
 /** How far the allocator has come. @mirrors mm/slab_common.c:slab_state */
 export const slab_state: KernelStatic<number> = KERNEL_STATIC<number>("slab_state", () => DOWN);
 
-/** Held while a cache comes or goes. @mirrors mm/slab_common.c:slab_mutex */
-export const slab_mutex: KernelStatic<mutex> = KERNEL_STATIC("slab_mutex", () => new mutex("slab_mutex"));
-
 /** All caches, newest first. @mirrors mm/slab_common.c:slab_caches */
 export const slab_caches: KernelStatic<kmem_cache[]> = KERNEL_STATIC("slab_caches", (): kmem_cache[] => []);
+
+/** Held while a cache comes or goes. @mirrors mm/slab_common.c:slab_mutex */
+export const slab_mutex: KernelStatic<mutex> = KERNEL_STATIC("slab_mutex", () => new mutex("slab_mutex"));
 
 /** The cache of struct kmem_cache. @mirrors mm/slub.c:boot_kmem_cache */
 export const boot_kmem_cache: KernelStatic<kmem_cache> = KERNEL_STATIC(
@@ -377,11 +364,6 @@ export function slab_ksize(s: kmem_cache): number {
   return s.size;
 }
 
-/** @mirrors mm/slab.h:slab_want_init_on_alloc @simplified the init_on_alloc boot option is left out */
-export function slab_want_init_on_alloc(flags: Gfp, _c: kmem_cache): boolean {
-  return (flags & ___GFP_ZERO) !== 0;
-}
-
 /**
  * The object of the slab at `p` that `x` points at or into; behind the last one, that one.
  *
@@ -394,7 +376,25 @@ export function nearest_obj(k: Kernel, cache: kmem_cache, p: page, x: VirtAddr):
   return (start + Math.min(index, mem_map(k).objects[p] - 1) * cache.size) as VirtAddr;
 }
 
+/** The slabs of a cache that belong to no CPU. @mirrors mm/slab.h:kmem_cache_node @mirrors mm/slub.c:init_kmem_cache_node */
+export class kmem_cache_node {
+  readonly list_lock: spinlock_t = new raw_spinlock_t("list_lock");
+  nr_partial = 0;
+  /** Slabs with free objects; protected by list_lock. */
+  readonly partial = new page_list();
+  nr_slabs = 0;
+  total_objects = 0;
+
+  /** `addr`: the emulated object that stands for this structure. */
+  constructor(readonly addr: VirtAddr) {}
+}
+
 /** The cache's part on the only node. @mirrors mm/slab.h:get_node */
 export function get_node(s: kmem_cache): kmem_cache_node {
   return s.node as kmem_cache_node;
+}
+
+/** @mirrors mm/slab.h:slab_want_init_on_alloc @simplified the init_on_alloc boot option is left out */
+export function slab_want_init_on_alloc(flags: Gfp, _c: kmem_cache): boolean {
+  return (flags & ___GFP_ZERO) !== 0;
 }

@@ -385,6 +385,11 @@ export function kmem_cache_flags(_k: Kernel, _object_size: number, flags: number
   return flags;
 }
 
+/** True when the large object must not be freed. @mirrors mm/slub.c:kfree_hook */
+function kfree_hook(k: Kernel, x: VirtAddr): boolean {
+  return kasan_kfree_large(k, x);
+}
+
 // Hooks for other subsystems
 
 /** True when the object must not be freed. @mirrors mm/slub.c:slab_free_hook */
@@ -414,6 +419,29 @@ function charge_slab_page(k: Kernel, order: number, s: kmem_cache): void {
 /** @mirrors mm/slab.h:uncharge_slab_page */
 function uncharge_slab_page(k: Kernel, order: number, s: kmem_cache): void {
   mod_node_page_state(k, cache_vmstat_idx(s), -(1 << order));
+}
+
+/**
+ * The cache that an object is really from; null when it is no slab object.
+ *
+ * @mirrors mm/slab.h:cache_from_obj
+ * @simplified always checked, as with SLAB_FREELIST_HARDENED or SLUB debugging
+ */
+function cache_from_obj(k: Kernel, s: kmem_cache, p: page): kmem_cache | null {
+  const m = mem_map(k);
+  if (m.slab_cache[p] === s.index + 1) return s;
+  if ((m.flags[p] & PG_slab) === 0) {
+    WARN_ONCE(k, true, "virt_to_cache: Object is not a Slab page!", "virt_to_cache");
+    return null;
+  }
+  const cachep = slab_cache(k, m, p);
+  WARN_ONCE(
+    k,
+    true,
+    `cache_from_obj: Wrong slab cache. ${s.name} but object is from ${cachep.name}`,
+    "wrong cache",
+  );
+  return cachep;
 }
 
 /** @mirrors mm/slub.c:alloc_slab_page */
@@ -1044,22 +1072,6 @@ function take_from_freelist(k: Kernel, s: kmem_cache): VirtAddr {
 }
 
 /**
- * The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet. With KASAN it always
- * takes more.
- *
- * @mirrors mm/slub.c:slab_alloc
- */
-function slab_alloc_plain(k: Kernel, s: kmem_cache, gfpflags: Gfp): VirtAddr {
-  if (failslabArmed(k) || (s.flags & SLAB_KASAN) !== 0) return NULL;
-  const object = take_from_freelist(k, s);
-  if ((gfpflags & (___GFP_DIRECT_RECLAIM | ___GFP_ZERO)) !== 0 && object !== NULL) {
-    if ((gfpflags & gfp_allowed_mask(k) & ___GFP_DIRECT_RECLAIM) !== 0) might_sleep(k);
-    if (slab_want_init_on_alloc(gfpflags, s)) k.ram.rawFill(object - PAGE_OFFSET, s.object_size, 0);
-  }
-  return object;
-}
-
-/**
  * Allocates an object; `atPoint` says that the point at the entry has been reached and must be yielded.
  *
  * @mirrors mm/slub.c:slab_alloc_node
@@ -1077,6 +1089,22 @@ function* slab_alloc_node(k: Kernel, s: kmem_cache, gfpflags: Gfp, atPoint: bool
     k.ram.rawFill(object - PAGE_OFFSET, s.object_size, 0);
   }
   if ((s.flags & SLAB_KASAN) !== 0) yield* slab_post_alloc_hook(k, s, gfpflags, object);
+  return object;
+}
+
+/**
+ * The allocation as a plain step, NULL when it takes more than that; then nothing has happened yet. With KASAN it always
+ * takes more.
+ *
+ * @mirrors mm/slub.c:slab_alloc
+ */
+function slab_alloc_plain(k: Kernel, s: kmem_cache, gfpflags: Gfp): VirtAddr {
+  if (failslabArmed(k) || (s.flags & SLAB_KASAN) !== 0) return NULL;
+  const object = take_from_freelist(k, s);
+  if ((gfpflags & (___GFP_DIRECT_RECLAIM | ___GFP_ZERO)) !== 0 && object !== NULL) {
+    if ((gfpflags & gfp_allowed_mask(k) & ___GFP_DIRECT_RECLAIM) !== 0) might_sleep(k);
+    if (slab_want_init_on_alloc(gfpflags, s)) k.ram.rawFill(object - PAGE_OFFSET, s.object_size, 0);
+  }
   return object;
 }
 
@@ -1277,29 +1305,6 @@ function virt_to_head_page(k: Kernel, m: mem_map_t, x: VirtAddr): page {
 /** The cache whose slab starts at `p`. @mirrors include/linux/mm_types.h:page.slab_cache */
 function slab_cache(k: Kernel, m: mem_map_t, p: page): kmem_cache {
   return cacheTable(k)[m.slab_cache[p] - 1] as kmem_cache;
-}
-
-/**
- * The cache that an object is really from; null when it is no slab object.
- *
- * @mirrors mm/slab.h:cache_from_obj
- * @simplified always checked, as with SLAB_FREELIST_HARDENED or SLUB debugging
- */
-function cache_from_obj(k: Kernel, s: kmem_cache, p: page): kmem_cache | null {
-  const m = mem_map(k);
-  if (m.slab_cache[p] === s.index + 1) return s;
-  if ((m.flags[p] & PG_slab) === 0) {
-    WARN_ONCE(k, true, "virt_to_cache: Object is not a Slab page!", "virt_to_cache");
-    return null;
-  }
-  const cachep = slab_cache(k, m, p);
-  WARN_ONCE(
-    k,
-    true,
-    `cache_from_obj: Wrong slab cache. ${s.name} but object is from ${cachep.name}`,
-    "wrong cache",
-  );
-  return cachep;
 }
 
 /**
@@ -1765,11 +1770,6 @@ export function __ksize(k: Kernel, object: VirtAddr): number {
   return slab_ksize(slab_cache(k, m, p));
 }
 
-/** True when the large object must not be freed. @mirrors mm/slub.c:kfree_hook */
-function kfree_hook(k: Kernel, x: VirtAddr): boolean {
-  return kasan_kfree_large(k, x);
-}
-
 /**
  * Frees what kmalloc() gave; NULL and ZERO_SIZE_PTR are nothing.
  *
@@ -1944,6 +1944,17 @@ export function get_slabinfo(k: Kernel, s: kmem_cache): slabinfo {
   };
 }
 
+/**
+ * kfree() of `nr` objects whose addresses stand in the array at `p`, which is destroyed.
+ *
+ * Context: interrupts on.
+ *
+ * @mirrors include/linux/slab.h:kfree_bulk
+ */
+export function kfree_bulk(k: Kernel, nr: number, p: VirtAddr): Atomic<void> {
+  return kmem_cache_free_bulk(k, null, nr, p);
+}
+
 // include/linux/slab.h: the inline functions
 
 /**
@@ -1968,11 +1979,6 @@ export function kmalloc_node<F extends Gfp>(
   return __kmalloc(k, size, flags);
 }
 
-/** kmalloc() of zeroed memory. @mirrors include/linux/slab.h:kzalloc */
-export function kzalloc<F extends Gfp>(k: Kernel, size: number, flags: F): Colour<F, VirtAddr> {
-  return __kmalloc(k, size, gfp(flags, __GFP_ZERO) as unknown as F);
-}
-
 /** kmalloc() for an array; NULL when the product overflows. @mirrors include/linux/slab.h:kmalloc_array */
 export function kmalloc_array<F extends Gfp>(
   k: Kernel,
@@ -1994,13 +2000,7 @@ export function kmem_cache_zalloc<F extends Gfp>(k: Kernel, s: kmem_cache, flags
   return kmem_cache_alloc(k, s, gfp(flags, __GFP_ZERO) as unknown as F);
 }
 
-/**
- * kfree() of `nr` objects whose addresses stand in the array at `p`, which is destroyed.
- *
- * Context: interrupts on.
- *
- * @mirrors include/linux/slab.h:kfree_bulk
- */
-export function kfree_bulk(k: Kernel, nr: number, p: VirtAddr): Atomic<void> {
-  return kmem_cache_free_bulk(k, null, nr, p);
+/** kmalloc() of zeroed memory. @mirrors include/linux/slab.h:kzalloc */
+export function kzalloc<F extends Gfp>(k: Kernel, size: number, flags: F): Colour<F, VirtAddr> {
+  return __kmalloc(k, size, gfp(flags, __GFP_ZERO) as unknown as F);
 }

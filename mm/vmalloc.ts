@@ -164,21 +164,6 @@ const PURGE_LIST_OFFSET = vmap_area_layout.offsetof("purge_list");
 const SIZEOF_POINTER = 8;
 const SIZEOF_STRUCT_PAGE = 64;
 
-/** A range of virtual addresses, busy or free. @mirrors include/linux/vmalloc.h:vmap_area */
-export class vmap_area {
-  va_start = 0;
-  va_end = 0;
-  readonly rb_node: rb_node<vmap_area> = new rb_node<vmap_area>(this);
-  readonly list: list_head<vmap_area> = new list_head<vmap_area>(this);
-  /** In the free tree: the largest area of this subtree. */
-  subtree_max_size = 0;
-  /** In the busy tree: what the area is for. */
-  vm: vm_struct | null = null;
-
-  /** `self` is the address of the object in emulated memory; its purge_list link is bytes there. */
-  constructor(readonly self: VirtAddr) {}
-}
-
 /** What a busy area is for. @mirrors include/linux/vmalloc.h:vm_struct */
 export class vm_struct {
   addr: VirtAddr = NULL;
@@ -208,6 +193,21 @@ export class vm_struct {
   }
 }
 
+/** A range of virtual addresses, busy or free. @mirrors include/linux/vmalloc.h:vmap_area */
+export class vmap_area {
+  va_start = 0;
+  va_end = 0;
+  readonly rb_node: rb_node<vmap_area> = new rb_node<vmap_area>(this);
+  readonly list: list_head<vmap_area> = new list_head<vmap_area>(this);
+  /** In the free tree: the largest area of this subtree. */
+  subtree_max_size = 0;
+  /** In the busy tree: what the area is for. */
+  vm: vm_struct | null = null;
+
+  /** `self` is the address of the object in emulated memory; its purge_list link is bytes there. */
+  constructor(readonly self: VirtAddr) {}
+}
+
 /** Size of the area without its guard page. @mirrors include/linux/vmalloc.h:get_vm_area_size */
 export function get_vm_area_size(area: vm_struct): number {
   return (area.flags & VM_NO_GUARD) !== 0 ? area.size : area.size - PAGE_SIZE;
@@ -229,7 +229,7 @@ function pageOfArray(k: Kernel, pages: VirtAddr, index: number): page {
 /**
  * Whether an address lies in the vmalloc range. It says nothing about whether anything is there.
  *
- * @mirrors mm/vmalloc.c:is_vmalloc_addr
+ * @mirrors mm/vmalloc.c:is_vmalloc_addr, include/linux/mm.h:is_vmalloc_addr
  */
 export function is_vmalloc_addr(_k: Kernel, x: VirtAddr): boolean {
   return x >= VMALLOC_START && x < VMALLOC_END;
@@ -240,6 +240,7 @@ class vfree_deferred_t {
   readonly list: llist_head = new llist_head();
   readonly wq: work_struct = new work_struct();
 }
+/** @mirrors mm/vmalloc.c:vfree_deferred */
 const vfree_deferred = DEFINE_PER_CPU("vfree_deferred", () => new vfree_deferred_t());
 
 /** Frees what vfree() deferred on one CPU. @mirrors mm/vmalloc.c:free_work */

@@ -23,7 +23,7 @@ import { GFP_KERNEL } from "../kernel/gfp.ts";
 import { ksym } from "../kernel/kallsyms.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { kthread_run, kthread_should_stop } from "../kernel/kthread.ts";
-import { list_add_tail, list_del_init, list_entry, list_head } from "../kernel/list.ts";
+import { list_add_tail, list_del_init, list_for_each_entry, list_head } from "../kernel/list.ts";
 import {
   down_read_trylock,
   down_write,
@@ -308,9 +308,8 @@ export function* shrink_slab(k: Kernel, gfp_mask: number, priority: number): May
   let freed = 0;
   const rwsem = shrinker_rwsem(k);
   if (yield* down_read_trylock(k, rwsem)) {
-    const list = shrinker_list(k);
-    for (let at = list.next; at !== list; at = at.next) {
-      const ret = yield* do_shrink_slab(k, new shrink_control(gfp_mask), list_entry(at), priority);
+    for (const shrinker of list_for_each_entry(shrinker_list(k))) {
+      const ret = yield* do_shrink_slab(k, new shrink_control(gfp_mask), shrinker, priority);
       if (ret !== SHRINK_EMPTY) freed += ret;
       if (rwsem_is_contended(rwsem)) {
         freed = freed !== 0 ? freed : 1;
@@ -612,7 +611,5 @@ export function* kswapd_init(k: Kernel): MaySleep<void> {
 
 /** The registered shrinkers, in the order in which reclaim calls them; a look. @invented for commands and tests */
 export function shrinkers(k: Kernel): shrinker[] {
-  const all: shrinker[] = [];
-  for (let e = shrinker_list(k).next; e !== shrinker_list(k); e = e.next) all.push(list_entry(e));
-  return all;
+  return [...list_for_each_entry(shrinker_list(k))];
 }

@@ -20,7 +20,7 @@ import {
   type StaticKey,
   this_cpu_ptr,
 } from "../kernel/static.ts";
-import { contig_page_data, type zone } from "./mmzone.ts";
+import { contig_page_data, NR_VM_NODE_STAT_ITEMS, NR_VM_ZONE_STAT_ITEMS, type zone } from "./mmzone.ts";
 
 // enum vm_event_item: those that happen here
 export const PGALLOC_NORMAL = 0;
@@ -107,8 +107,57 @@ export function mod_node_page_state(k: Kernel, item: number, delta: number): voi
   contig_page_data(k).vm_stat[item] += delta;
 }
 
-/** @mirrors mm/vmstat.c:vmstat_text */
-export const vm_event_names: readonly string[] = [
+/** Names of all counters: of zones, of nodes, of events. @mirrors mm/vmstat.c:vmstat_text */
+export const vmstat_text: readonly string[] = [
+  // enum zone_stat_item
+  "nr_free_pages",
+  "nr_zone_inactive_anon",
+  "nr_zone_active_anon",
+  "nr_zone_inactive_file",
+  "nr_zone_active_file",
+  "nr_zone_unevictable",
+  "nr_zone_write_pending",
+  "nr_mlock",
+  "nr_page_table_pages",
+  "nr_kernel_stack",
+  "nr_bounce",
+  "nr_free_cma",
+  // enum node_stat_item
+  "nr_inactive_anon",
+  "nr_active_anon",
+  "nr_inactive_file",
+  "nr_active_file",
+  "nr_unevictable",
+  "nr_slab_reclaimable",
+  "nr_slab_unreclaimable",
+  "nr_isolated_anon",
+  "nr_isolated_file",
+  "workingset_nodes",
+  "workingset_refault",
+  "workingset_activate",
+  "workingset_restore",
+  "workingset_nodereclaim",
+  "nr_anon_pages",
+  "nr_mapped",
+  "nr_file_pages",
+  "nr_dirty",
+  "nr_writeback",
+  "nr_writeback_temp",
+  "nr_shmem",
+  "nr_shmem_hugepages",
+  "nr_shmem_pmdmapped",
+  "nr_file_hugepages",
+  "nr_file_pmdmapped",
+  "nr_anon_transparent_hugepages",
+  "nr_unstable",
+  "nr_vmscan_write",
+  "nr_vmscan_immediate_reclaim",
+  "nr_dirtied",
+  "nr_written",
+  "nr_kernel_misc_reclaimable",
+  "nr_foll_pin_acquired",
+  "nr_foll_pin_released",
+  // enum vm_event_item: those that happen here
   "pgalloc_normal",
   "pgalloc_movable",
   "allocstall_normal",
@@ -147,55 +196,16 @@ export function node_page_state(k: Kernel, item: number): number {
 }
 
 /** @mirrors include/linux/vmstat.h:zone_stat_name */
-export const zone_stat_names: readonly string[] = [
-  "nr_free_pages",
-  "nr_zone_inactive_anon",
-  "nr_zone_active_anon",
-  "nr_zone_inactive_file",
-  "nr_zone_active_file",
-  "nr_zone_unevictable",
-  "nr_zone_write_pending",
-  "nr_mlock",
-  "nr_page_table_pages",
-  "nr_kernel_stack",
-  "nr_bounce",
-  "nr_free_cma",
-];
+export function zone_stat_name(item: number): string {
+  return vmstat_text[item];
+}
 
 /** @mirrors include/linux/vmstat.h:node_stat_name */
-export const node_stat_names: readonly string[] = [
-  "nr_inactive_anon",
-  "nr_active_anon",
-  "nr_inactive_file",
-  "nr_active_file",
-  "nr_unevictable",
-  "nr_slab_reclaimable",
-  "nr_slab_unreclaimable",
-  "nr_isolated_anon",
-  "nr_isolated_file",
-  "workingset_nodes",
-  "workingset_refault",
-  "workingset_activate",
-  "workingset_restore",
-  "workingset_nodereclaim",
-  "nr_anon_pages",
-  "nr_mapped",
-  "nr_file_pages",
-  "nr_dirty",
-  "nr_writeback",
-  "nr_writeback_temp",
-  "nr_shmem",
-  "nr_shmem_hugepages",
-  "nr_shmem_pmdmapped",
-  "nr_file_hugepages",
-  "nr_file_pmdmapped",
-  "nr_anon_transparent_hugepages",
-  "nr_unstable",
-  "nr_vmscan_write",
-  "nr_vmscan_immediate_reclaim",
-  "nr_dirtied",
-  "nr_written",
-  "nr_kernel_misc_reclaimable",
-  "nr_foll_pin_acquired",
-  "nr_foll_pin_released",
-];
+export function node_stat_name(item: number): string {
+  return vmstat_text[NR_VM_ZONE_STAT_ITEMS + item];
+}
+
+/** @mirrors include/linux/vmstat.h:vm_event_name */
+export function vm_event_name(item: number): string {
+  return vmstat_text[NR_VM_ZONE_STAT_ITEMS + NR_VM_NODE_STAT_ITEMS + item];
+}

@@ -28,9 +28,114 @@ import {
   RCU_LOCKDEP_WARN,
   rcu_sched_lock_map,
 } from "../kernel/locking/lockdep_rcu.ts";
+import { __is_kvfree_rcu_offset } from "./rcu.ts";
 import { rcu_read_lock_bh_held, rcu_read_lock_held, rcu_read_lock_sched_held } from "./update.ts";
 
 export { rcu_read_lock_held } from "./update.ts";
+
+/**
+ * cond_resched() between two frees of a long row: a quiescent state, also for RCU-tasks. Returns whether it gave way.
+ *
+ * @mirrors include/linux/rcupdate.h:cond_resched_tasks_rcu_qs
+ * @simplified there is no RCU-tasks
+ */
+export function cond_resched_tasks_rcu_qs(k: Kernel): MaySleep<boolean> {
+  return cond_resched(k);
+}
+
+/** rcu_dereference() without the check. @mirrors include/linux/rcupdate.h:rcu_dereference_raw */
+export function rcu_dereference_raw<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  return pt(k, POINT_READ, "rcu_dereference") ? loadSlow(k, pp) : done(k.ram.loadPtr(pp) as Ptr<S>);
+}
+
+function* loadSlow<S>(k: Kernel, pp: VirtAddr): Atomic<Ptr<S>> {
+  yield STEP;
+  return k.ram.loadPtr(pp) as Ptr<S>;
+}
+
+/**
+ * Publishes `v` at `pp`: readers that see the pointer see what it points to. A point before the store.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_assign_pointer
+ */
+export function rcu_assign_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): Atomic<void> {
+  if (pt(k, POINT_WRITE, "rcu_assign_pointer")) return storeSlow(k, pp, v);
+  k.ram.storePtr(pp, v);
+  return doneVoid();
+}
+
+function* storeSlow(k: Kernel, pp: VirtAddr, v: VirtAddr): Atomic<void> {
+  yield STEP;
+  k.ram.storePtr(pp, v);
+}
+
+/**
+ * Publishes `v` at `pp` and returns what stood there. `c` is what keeps other updaters away.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_replace_pointer
+ */
+export function* rcu_replace_pointer<S>(
+  k: Kernel,
+  pp: Ptr<Ptr<S>>,
+  v: Ptr<S>,
+  c: boolean = true,
+): Atomic<Ptr<S>> {
+  const old = rcu_dereference_protected(k, pp, c);
+  yield* rcu_assign_pointer(k, pp, v);
+  return old;
+}
+
+/** The value of the pointer at `pp`, only to be compared: it may not be followed. @mirrors include/linux/rcupdate.h:rcu_access_pointer */
+export function rcu_access_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  return rcu_dereference_raw(k, pp);
+}
+
+/** rcu_dereference() that is also legal where `c` holds: the updater's lock, say. @mirrors include/linux/rcupdate.h:rcu_dereference_check */
+export function rcu_dereference_check<S>(k: Kernel, pp: Ptr<Ptr<S>>, c: boolean): Atomic<Ptr<S>> {
+  if (!c && !rcu_read_lock_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_check() usage");
+  return rcu_dereference_raw(k, pp);
+}
+
+/**
+ * The pointer at `pp`, for updaters that exclude each other. Plain.
+ *
+ * Context: where `c` holds; otherwise reported, once. Left out it is taken to hold.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_dereference_protected
+ */
+export function rcu_dereference_protected<S>(k: Kernel, pp: Ptr<Ptr<S>>, c: boolean = true): Ptr<S> {
+  if (!c) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_protected() usage");
+  return k.ram.loadPtr(pp) as Ptr<S>;
+}
+
+/**
+ * Fetches the RCU-protected pointer that stands at `pp`. A point before the load.
+ *
+ * Context: in a read-side critical section; otherwise reported, once.
+ *
+ * @mirrors include/linux/rcupdate.h:rcu_dereference
+ */
+export function rcu_dereference<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  return rcu_dereference_check(k, pp, false);
+}
+
+/** rcu_dereference() for readers with bottom halves off. @mirrors include/linux/rcupdate.h:rcu_dereference_bh */
+export function rcu_dereference_bh<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  if (!rcu_read_lock_bh_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_bh_check() usage");
+  return rcu_dereference_raw(k, pp);
+}
+
+/** rcu_dereference() for readers with preemption off. @mirrors include/linux/rcupdate.h:rcu_dereference_sched */
+export function rcu_dereference_sched<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
+  const held = rcu_read_lock_sched_held(k);
+  if (!held) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_sched_check() usage");
+  return rcu_dereference_raw(k, pp);
+}
+
+/** Says that `p` outlives the reader now: a lock or a count protects it. @mirrors include/linux/rcupdate.h:rcu_pointer_handoff */
+export function rcu_pointer_handoff<S>(p: Ptr<S>): Ptr<S> {
+  return p;
+}
 
 /**
  * Enters a read-side critical section. Nests. A point after it has begun.
@@ -109,118 +214,14 @@ export function rcu_read_unlock_sched(k: Kernel): void {
   preempt_enable(k);
 }
 
-/** Depth of read-side nesting; 0 without preemptible RCU. @mirrors include/linux/rcupdate.h:rcu_preempt_depth */
-export function rcu_preempt_depth(_k: Kernel): number {
-  return 0;
-}
-
-/**
- * Fetches the RCU-protected pointer that stands at `pp`. A point before the load.
- *
- * Context: in a read-side critical section; otherwise reported, once.
- *
- * @mirrors include/linux/rcupdate.h:rcu_dereference
- */
-export function rcu_dereference<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
-  return rcu_dereference_check(k, pp, false);
-}
-
-/** rcu_dereference() that is also legal where `c` holds: the updater's lock, say. @mirrors include/linux/rcupdate.h:rcu_dereference_check */
-export function rcu_dereference_check<S>(k: Kernel, pp: Ptr<Ptr<S>>, c: boolean): Atomic<Ptr<S>> {
-  if (!c && !rcu_read_lock_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_check() usage");
-  return rcu_dereference_raw(k, pp);
-}
-
-/** rcu_dereference() for readers with bottom halves off. @mirrors include/linux/rcupdate.h:rcu_dereference_bh */
-export function rcu_dereference_bh<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
-  if (!rcu_read_lock_bh_held(k)) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_bh_check() usage");
-  return rcu_dereference_raw(k, pp);
-}
-
-/** rcu_dereference() for readers with preemption off. @mirrors include/linux/rcupdate.h:rcu_dereference_sched */
-export function rcu_dereference_sched<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
-  const held = rcu_read_lock_sched_held(k);
-  if (!held) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_sched_check() usage");
-  return rcu_dereference_raw(k, pp);
-}
-
-/** Says that `p` outlives the reader now: a lock or a count protects it. @mirrors include/linux/rcupdate.h:rcu_pointer_handoff */
-export function rcu_pointer_handoff<S>(p: Ptr<S>): Ptr<S> {
-  return p;
-}
-
-/** rcu_dereference() without the check. @mirrors include/linux/rcupdate.h:rcu_dereference_raw */
-export function rcu_dereference_raw<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
-  return pt(k, POINT_READ, "rcu_dereference") ? loadSlow(k, pp) : done(k.ram.loadPtr(pp) as Ptr<S>);
-}
-
-function* loadSlow<S>(k: Kernel, pp: VirtAddr): Atomic<Ptr<S>> {
-  yield STEP;
-  return k.ram.loadPtr(pp) as Ptr<S>;
-}
-
-/** The value of the pointer at `pp`, only to be compared: it may not be followed. @mirrors include/linux/rcupdate.h:rcu_access_pointer */
-export function rcu_access_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>): Atomic<Ptr<S>> {
-  return rcu_dereference_raw(k, pp);
-}
-
-/**
- * Publishes `v` at `pp` and returns what stood there. `c` is what keeps other updaters away.
- *
- * @mirrors include/linux/rcupdate.h:rcu_replace_pointer
- */
-export function* rcu_replace_pointer<S>(
-  k: Kernel,
-  pp: Ptr<Ptr<S>>,
-  v: Ptr<S>,
-  c: boolean = true,
-): Atomic<Ptr<S>> {
-  const old = rcu_dereference_protected(k, pp, c);
-  yield* rcu_assign_pointer(k, pp, v);
-  return old;
-}
-
-/**
- * The pointer at `pp`, for updaters that exclude each other. Plain.
- *
- * Context: where `c` holds; otherwise reported, once. Left out it is taken to hold.
- *
- * @mirrors include/linux/rcupdate.h:rcu_dereference_protected
- */
-export function rcu_dereference_protected<S>(k: Kernel, pp: Ptr<Ptr<S>>, c: boolean = true): Ptr<S> {
-  if (!c) RCU_LOCKDEP_WARN(k, true, "suspicious rcu_dereference_protected() usage");
-  return k.ram.loadPtr(pp) as Ptr<S>;
-}
-
-/**
- * Publishes `v` at `pp`: readers that see the pointer see what it points to. A point before the store.
- *
- * @mirrors include/linux/rcupdate.h:rcu_assign_pointer
- */
-export function rcu_assign_pointer<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): Atomic<void> {
-  if (pt(k, POINT_WRITE, "rcu_assign_pointer")) return storeSlow(k, pp, v);
-  k.ram.storePtr(pp, v);
-  return doneVoid();
-}
-
-function* storeSlow(k: Kernel, pp: VirtAddr, v: VirtAddr): Atomic<void> {
-  yield STEP;
-  k.ram.storePtr(pp, v);
-}
-
 /** Stores a pointer that no reader can follow yet. Plain. @mirrors include/linux/rcupdate.h:RCU_INIT_POINTER */
 export function RCU_INIT_POINTER<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): void {
   k.ram.storePtr(pp, v);
 }
 
-/**
- * cond_resched() between two frees of a long row: a quiescent state, also for RCU-tasks. Returns whether it gave way.
- *
- * @mirrors include/linux/rcupdate.h:cond_resched_tasks_rcu_qs
- * @simplified there is no RCU-tasks
- */
-export function cond_resched_tasks_rcu_qs(k: Kernel): MaySleep<boolean> {
-  return cond_resched(k);
+/** Hands a head over; the offset was checked, as at C's compile time. @mirrors include/linux/rcupdate.h:__kvfree_rcu */
+function __kvfree_rcu(k: Kernel, head: VirtAddr, offset: number): Atomic<void> {
+  return k.kvfree.kvfree_call_rcu(k, head, offset);
 }
 
 /** Waits for a grace period of the booted flavour. @mirrors kernel/rcu/tree.c:synchronize_rcu */
@@ -310,11 +311,6 @@ export function kvfree_rcu(
   return kvfree_rcu_arg_2(k, p, layout, rhf, extra.length);
 }
 
-/** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_1 (7/7) */
-function kvfree_rcu_arg_1(k: Kernel, ptr: VirtAddr): MaySleep<void> {
-  return ptr === NULL ? doneVoid() : k.kvfree.kvfree_call_rcu(k, null, ptr);
-}
-
 /** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_2 (7/7) */
 function kvfree_rcu_arg_2<F extends Fields>(
   k: Kernel,
@@ -330,8 +326,13 @@ function kvfree_rcu_arg_2<F extends Fields>(
   }
   const offset = layout.offsetof(rhf);
   if (layout.f[rhf].size !== 16) throw new TypeError(`${layout.name}.${rhf} is not an rcu_head`);
-  if (offset >= 4096) {
+  if (!__is_kvfree_rcu_offset(offset)) {
     throw new RangeError(`${layout.name}.${rhf} is at offset ${offset}: kfree_rcu() needs it below 4096`);
   }
-  return ptr === NULL ? doneVoid() : k.kvfree.kvfree_call_rcu(k, (ptr + offset) as VirtAddr, offset);
+  return ptr === NULL ? doneVoid() : __kvfree_rcu(k, (ptr + offset) as VirtAddr, offset);
+}
+
+/** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_1 (7/7) */
+function kvfree_rcu_arg_1(k: Kernel, ptr: VirtAddr): MaySleep<void> {
+  return ptr === NULL ? doneVoid() : k.kvfree.kvfree_call_rcu(k, null, ptr);
 }

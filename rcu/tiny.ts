@@ -491,6 +491,9 @@ function rcu_irq_exit(_k: Kernel): Atomic<void> {
   return doneVoid();
 }
 
+/** A task ends: no reader can be left. @mirrors include/linux/rcutiny.h:exit_rcu (empty) */
+function exit_rcu(_k: Kernel): void {}
+
 /** Grace periods are never hurried. @mirrors include/linux/rcutiny.h:rcu_end_inkernel_boot (empty) */
 function rcu_end_inkernel_boot(_k: Kernel): void {}
 
@@ -501,11 +504,6 @@ function rcu_is_watching(_k: Kernel): boolean {
 
 /** What was queued before waits for the next call to arm the timer. @mirrors include/linux/rcutiny.h:kfree_rcu_scheduler_running */
 function kfree_rcu_scheduler_running(_k: Kernel): Atomic<void> {
-  return doneVoid();
-}
-
-/** The only CPU is up from the start. @mirrors include/linux/rcutiny.h:rcu_cpu_starting */
-function rcu_cpu_starting(_k: Kernel, _cpu: number): Atomic<void> {
   return doneVoid();
 }
 
@@ -521,6 +519,7 @@ export const tinyRcu: RcuOps = {
   rcu_scheduler_starting: (k) => rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING),
   rcu_set_runtime_mode,
   rcu_end_inkernel_boot,
+  exit_rcu,
   rcu_note_context_switch,
   rcu_sched_clock_irq,
   rcu_softirq_qs,
@@ -535,7 +534,7 @@ export const tinyRcu: RcuOps = {
   rcu_is_watching,
   rcu_lockdep_current_cpu_online: () => true,
   rcutree_prepare_cpu: nothing,
-  rcu_cpu_starting,
+  rcu_cpu_starting: nothing,
   rcutree_online_cpu: nothing,
   call_rcu,
   synchronize_rcu,

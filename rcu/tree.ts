@@ -149,6 +149,7 @@ import { cond_resched_tasks_rcu_qs } from "./rcupdate.ts";
 import { sync_sched_exp_online_cleanup, synchronize_rcu_expedited } from "./tree_exp.ts";
 import { kfree_rcu_batch_init } from "./tree_kvfree.ts";
 import {
+  exit_rcu,
   rcu_all_qs,
   rcu_bootup_announce,
   rcu_cleanup_after_idle,
@@ -2098,6 +2099,7 @@ export const treeRcu: RcuOps = {
   rcu_scheduler_starting,
   rcu_set_runtime_mode,
   rcu_end_inkernel_boot,
+  exit_rcu,
   rcu_note_context_switch,
   rcu_sched_clock_irq,
   rcu_softirq_qs,

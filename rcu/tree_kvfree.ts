@@ -129,14 +129,6 @@ export class kfree_rcu_cpu {
 /** @mirrors kernel/rcu/tree.c:krc */
 const krc: PerCpu<kfree_rcu_cpu> = DEFINE_PER_CPU("krc", () => new kfree_rcu_cpu());
 
-/** @mirrors kernel/rcu/tree.c:kfree_rcu_shrinker */
-const kfree_rcu_shrinker = KERNEL_STATIC(
-  "kfree_rcu_shrinker",
-  () => new shrinker(kfree_rcu_shrink_count, kfree_rcu_shrink_scan),
-);
-
-export const statics: readonly StaticKey[] = [krc, kfree_rcu_shrinker];
-
 /** Name of the flavour in traces; rcu_state.name. */
 function rcuName(k: Kernel): string {
   return k.config.preempt === "full" ? "rcu_preempt" : "rcu_sched";
@@ -471,6 +463,14 @@ function* kfree_rcu_shrink_scan(k: Kernel, _shrink: shrinker, sc: shrink_control
   }
   return freed;
 }
+
+/** @mirrors kernel/rcu/tree.c:kfree_rcu_shrinker */
+const kfree_rcu_shrinker = KERNEL_STATIC(
+  "kfree_rcu_shrinker",
+  () => new shrinker(kfree_rcu_shrink_count, kfree_rcu_shrink_scan),
+);
+
+export const statics: readonly StaticKey[] = [krc, kfree_rcu_shrinker];
 
 /**
  * The scheduler is up: arms the monitor of each CPU whose list is not empty; blocks are not looked at (B11).

@@ -109,6 +109,27 @@ export function rcu_inkernel_boot_has_ended(k: Kernel): boolean {
   return rcu_boot_ended(k);
 }
 
+/** The scheduler is up: kvfree_rcu may arm its timers. @mirrors kernel/rcu/update.c:rcu_set_runtime_mode */
+export function* rcu_set_runtime_mode(k: Kernel): MaySleep<void> {
+  rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING);
+  yield* k.kvfree.kfree_rcu_scheduler_running(k);
+}
+
+/** Whether the current context is between rcu_read_lock() and rcu_read_unlock(). @mirrors kernel/rcu/update.c:rcu_read_lock_held */
+export function rcu_read_lock_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? lock_is_held(k, rcu_lock_map(k));
+}
+
+/** Whether bottom halves or interrupts are off. @mirrors kernel/rcu/update.c:rcu_read_lock_bh_held */
+export function rcu_read_lock_bh_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? (in_softirq(k) || irqs_disabled(k));
+}
+
+/** Whether this is a reader of any kind. @mirrors kernel/rcu/update.c:rcu_read_lock_any_held */
+export function rcu_read_lock_any_held(k: Kernel): boolean {
+  return rcu_read_lock_held_common(k) ?? (inMarkedReader(k) || !preemptible(k));
+}
+
 /** A waiter on somebody's stack. @mirrors include/linux/rcupdate_wait.h:rcu_synchronize */
 class rcu_synchronize {
   readonly completion = new completion();
@@ -128,7 +149,7 @@ export function wakeme_after_rcu(k: Kernel, head: VirtAddr): Atomic<void> {
  *
  * @mirrors kernel/rcu/update.c:__wait_rcu_gp
  */
-export function* wait_rcu_gp(
+export function* __wait_rcu_gp(
   k: Kernel,
   crf: (k: Kernel, head: VirtAddr, func: rcu_callback_t) => Atomic<void>,
 ): MaySleep<void> {
@@ -142,6 +163,14 @@ export function* wait_rcu_gp(
   destroy_rcu_head_on_stack(k, rs.head);
   k.clearOwner(rs.head);
   offStack(k, rcu_head.size);
+}
+
+/** Waits for a callback of one flavour: C takes several. @mirrors include/linux/rcupdate_wait.h:wait_rcu_gp */
+export function wait_rcu_gp(
+  k: Kernel,
+  crf: (k: Kernel, head: VirtAddr, func: rcu_callback_t) => Atomic<void>,
+): MaySleep<void> {
+  return __wait_rcu_gp(k, crf);
 }
 
 /** Announces an rcu_head to debug objects; needed only where it is used again. @mirrors kernel/rcu/update.c:init_rcu_head */
@@ -164,30 +193,9 @@ export function destroy_rcu_head_on_stack(k: Kernel, head: VirtAddr): void {
   debug_object_free(k, head, rcuhead_debug_descr);
 }
 
-/** The scheduler is up: kvfree_rcu may arm its timers. @mirrors kernel/rcu/update.c:rcu_set_runtime_mode */
-export function* rcu_set_runtime_mode(k: Kernel): MaySleep<void> {
-  rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING);
-  yield* k.kvfree.kfree_rcu_scheduler_running(k);
-}
-
 /** Says what of this file is not as usual, at boot. @mirrors kernel/rcu/update.c:rcupdate_announce_bootup_oddness */
 export function rcupdate_announce_bootup_oddness(k: Kernel): void {
   if (rcu_normal(k)) pr_info(k, "\tNo expedited grace period (rcu_normal).");
   else if (rcu_normal_after_boot(k)) pr_info(k, "\tNo expedited grace period (rcu_normal_after_boot).");
   else if (rcu_expedited(k)) pr_info(k, "\tAll grace periods are expedited (rcu_expedited).");
-}
-
-/** Whether the current context is between rcu_read_lock() and rcu_read_unlock(). @mirrors kernel/rcu/update.c:rcu_read_lock_held */
-export function rcu_read_lock_held(k: Kernel): boolean {
-  return rcu_read_lock_held_common(k) ?? lock_is_held(k, rcu_lock_map(k));
-}
-
-/** Whether bottom halves or interrupts are off. @mirrors kernel/rcu/update.c:rcu_read_lock_bh_held */
-export function rcu_read_lock_bh_held(k: Kernel): boolean {
-  return rcu_read_lock_held_common(k) ?? (in_softirq(k) || irqs_disabled(k));
-}
-
-/** Whether this is a reader of any kind. @mirrors kernel/rcu/update.c:rcu_read_lock_any_held */
-export function rcu_read_lock_any_held(k: Kernel): boolean {
-  return rcu_read_lock_held_common(k) ?? (inMarkedReader(k) || !preemptible(k));
 }

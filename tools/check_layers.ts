@@ -37,9 +37,20 @@ export const GROUPS: readonly { readonly files: readonly string[]; readonly why:
     why: "tree.c includes tree_plugin.h, tree_exp.h and tree_stall.h: one C unit",
   },
   {
-    files: ["mm/page_alloc.ts", "mm/vmscan.ts", "mm/oom_kill.ts", "mm/slub.ts", "mm/slab_common.ts"],
+    files: [
+      "mm/page_alloc.ts",
+      "mm/vmscan.ts",
+      "mm/oom_kill.ts",
+      "mm/slub.ts",
+      "mm/slab_common.ts",
+      "mm/kasan/common.ts",
+      "mm/kasan/generic.ts",
+      "mm/kasan/quarantine.ts",
+      "mm/kasan/report.ts",
+    ],
     why:
-      "allocation reclaims, reclaim allocates, the OOM report looks at slabs; slub.c and slab_common.c call each other",
+      "allocation reclaims, reclaim allocates, the OOM report looks at slabs; slub.c and slab_common.c call each other;" +
+      " slub.c calls KASAN and frees what it had in quarantine",
   },
   {
     files: [

@@ -27,6 +27,8 @@ export interface Declaration {
   file: string;
   line: number;
   name: string;
+  /** Name given as the first argument of what makes it: KERNEL_STATIC("__cpu_online_mask"), struct("rcu_head"). */
+  label: string | undefined;
   kind: "function" | "class" | "interface" | "const" | "type";
   exported: boolean;
   /** `path:symbol` of each @mirrors tag. */
@@ -109,12 +111,14 @@ function declarationsOf(source: ts.SourceFile, node: ts.Statement): Declaration[
     kind: Declaration["kind"],
     members: string[],
     empty = false,
+    label?: string,
   ): Declaration => {
     const doc = docOf(source, node);
     return {
       file: source.fileName,
       line: source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1,
       name: name.text,
+      label,
       kind,
       exported: isExported(node),
       ...readTags(doc),
@@ -134,11 +138,18 @@ function declarationsOf(source: ts.SourceFile, node: ts.Statement): Declaration[
   if (ts.isTypeAliasDeclaration(node)) return [make(node.name, "type", propertyNames(node.type))];
   if (ts.isVariableStatement(node)) {
     return node.declarationList.declarations.flatMap((it) =>
-      ts.isIdentifier(it.name) ? [make(it.name, "const", propertyNames(it.initializer))] : []
+      ts.isIdentifier(it.name)
+        ? [make(it.name, "const", propertyNames(it.initializer), false, labelOf(it.initializer))]
+        : []
     );
   }
   if (ts.isEnumDeclaration(node)) return [make(node.name, "const", node.members.flatMap(namesOfMember))];
   return [];
+}
+
+function labelOf(value: ts.Expression | undefined): string | undefined {
+  const first = value !== undefined && ts.isCallExpression(value) ? value.arguments[0] : undefined;
+  return first !== undefined && ts.isStringLiteral(first) ? first.text : undefined;
 }
 
 /** The doc comment right in front of a statement. A file's header is separated by an import or a blank line. */

@@ -139,7 +139,11 @@ export function rcu_sleep_check(k: Kernel): void {
   }
 }
 
-/** Whether the current context is a reader that was marked as one, of any kind. @invented three conditions that stand together in C */
+/**
+ * Whether the current context is a reader that was marked as one, of any kind.
+ *
+ * @invented three conditions that stand together in C
+ */
 export function inMarkedReader(k: Kernel): boolean {
   if (!k.config.debug || (k.cpu.current as task_struct).lockdep_depth === 0) return false;
   return lock_is_held(k, rcu_bh_lock_map(k)) || lock_is_held(k, rcu_lock_map(k)) ||

@@ -8,7 +8,8 @@
  * Invariant: owner, flags and queue are touched by indivisible code only, so wait_lock is left out and unlocking is a
  * plain call. Released by a task that does not hold it, a mutex is reported, as with DEBUG_MUTEXES.
  *
- * With lock debugging a wrong release is lockdep's to report. Left out: spinning on a running owner, the killable and interruptible forms, wound/wait mutexes.
+ * With lock debugging a wrong release is lockdep's to report. Left out: spinning on a running owner, the killable and
+ * interruptible forms, wound/wait mutexes.
  *
  * @module
  */
@@ -124,43 +125,6 @@ function* lockAtPoint(k: Kernel, lock: mutex): MaySleep<void> {
   if (!__mutex_trylock_fast(k, lock)) yield* __mutex_lock_slowpath(k, lock);
 }
 
-/** @mirrors kernel/locking/mutex.c:__mutex_lock_slowpath */
-function* __mutex_lock_slowpath(k: Kernel, lock: mutex): MaySleep<void> {
-  if (__mutex_trylock(k, lock)) return;
-  if (pt(k, POINT_LOCK, lock)) yield STEP;
-  if (__mutex_trylock(k, lock)) return;
-
-  const waiter = new mutex_waiter(current(k));
-  let first = false;
-  __mutex_add_waiter(lock, waiter);
-  set_current_state(k, TASK_UNINTERRUPTIBLE);
-  if (pt(k, POINT_WAIT, lock)) yield STEP;
-  while (!__mutex_trylock(k, lock)) {
-    if (pt(k, POINT_WAIT, lock)) yield STEP;
-    current(k).waitingFor = lock.waitingFor;
-    yield* schedule(k);
-    current(k).waitingFor = "";
-    if (pt(k, POINT_WAIT, lock)) yield STEP;
-    if (!first) {
-      first = __mutex_waiter_is_first(lock, waiter);
-      if (first) lock.flags |= MUTEX_FLAG_HANDOFF;
-    }
-    set_current_state(k, TASK_UNINTERRUPTIBLE);
-  }
-  __set_current_state(k, TASK_RUNNING);
-  list_del_init(waiter.list);
-  if (list_empty(lock.wait_list)) lock.flags = 0;
-}
-
-/**
- * Takes the mutex if it is free. A point before the attempt. Returns whether it did.
- *
- * @mirrors kernel/locking/mutex.c:mutex_trylock
- */
-export function mutex_trylock(k: Kernel, lock: mutex): Atomic<boolean> {
-  return pt(k, POINT_LOCK, lock) ? trylockAtPoint(k, lock) : done(tryMutex(k, lock));
-}
-
 function* trylockAtPoint(k: Kernel, lock: mutex): Atomic<boolean> {
   yield STEP;
   return tryMutex(k, lock);
@@ -196,4 +160,41 @@ function __mutex_unlock_slowpath(k: Kernel, lock: mutex): void {
   const next = list_empty(lock.wait_list) ? null : list_first_entry(lock.wait_list).task;
   if (handoff) __mutex_handoff(lock, next);
   if (next !== null) wake_up_process(k, next);
+}
+
+/** @mirrors kernel/locking/mutex.c:__mutex_lock_slowpath */
+function* __mutex_lock_slowpath(k: Kernel, lock: mutex): MaySleep<void> {
+  if (__mutex_trylock(k, lock)) return;
+  if (pt(k, POINT_LOCK, lock)) yield STEP;
+  if (__mutex_trylock(k, lock)) return;
+
+  const waiter = new mutex_waiter(current(k));
+  let first = false;
+  __mutex_add_waiter(lock, waiter);
+  set_current_state(k, TASK_UNINTERRUPTIBLE);
+  if (pt(k, POINT_WAIT, lock)) yield STEP;
+  while (!__mutex_trylock(k, lock)) {
+    if (pt(k, POINT_WAIT, lock)) yield STEP;
+    current(k).waitingFor = lock.waitingFor;
+    yield* schedule(k);
+    current(k).waitingFor = "";
+    if (pt(k, POINT_WAIT, lock)) yield STEP;
+    if (!first) {
+      first = __mutex_waiter_is_first(lock, waiter);
+      if (first) lock.flags |= MUTEX_FLAG_HANDOFF;
+    }
+    set_current_state(k, TASK_UNINTERRUPTIBLE);
+  }
+  __set_current_state(k, TASK_RUNNING);
+  list_del_init(waiter.list);
+  if (list_empty(lock.wait_list)) lock.flags = 0;
+}
+
+/**
+ * Takes the mutex if it is free. A point before the attempt. Returns whether it did.
+ *
+ * @mirrors kernel/locking/mutex.c:mutex_trylock
+ */
+export function mutex_trylock(k: Kernel, lock: mutex): Atomic<boolean> {
+  return pt(k, POINT_LOCK, lock) ? trylockAtPoint(k, lock) : done(tryMutex(k, lock));
 }

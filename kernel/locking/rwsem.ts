@@ -49,6 +49,14 @@ export function rwsem_is_contended(sem: rw_semaphore): boolean {
   return sem.wait_list.length > 0;
 }
 
+/** Hands a free semaphore to the first in line. @mirrors kernel/locking/rwsem.c:rwsem_wake */
+function rwsem_wake(k: Kernel, sem: rw_semaphore): void {
+  if (sem.readers > 0) return;
+  const next = sem.wait_list.shift();
+  sem.owner = next ?? null;
+  if (next !== undefined) wake_up_process(k, next);
+}
+
 /** Takes it for reading if no writer has it or waits for it. @mirrors kernel/locking/rwsem.c:__down_read_trylock */
 function __down_read_trylock(sem: rw_semaphore): boolean {
   if (sem.owner !== null || sem.wait_list.length > 0) return false;
@@ -104,14 +112,6 @@ export function* down_write(k: Kernel, sem: rw_semaphore): MaySleep<void> {
     p.waitingFor = "";
   }
   __set_current_state(k, TASK_RUNNING);
-}
-
-/** Hands a free semaphore to the first in line. @mirrors kernel/locking/rwsem.c:rwsem_wake */
-function rwsem_wake(k: Kernel, sem: rw_semaphore): void {
-  if (sem.readers > 0) return;
-  const next = sem.wait_list.shift();
-  sem.owner = next ?? null;
-  if (next !== undefined) wake_up_process(k, next);
 }
 
 /** Releases a reader's hold. Not a point. @mirrors kernel/locking/rwsem.c:up_read */

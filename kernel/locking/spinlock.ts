@@ -46,27 +46,6 @@ export class raw_spinlock_t implements Spinnable {
 
 export type spinlock_t = raw_spinlock_t;
 
-/**
- * Takes the lock with preemption off. A point before the acquisition.
- *
- * Context: any. Taking a lock that this CPU holds already is a BUG.
- *
- * @mirrors include/linux/spinlock.h:raw_spin_lock
- */
-export function raw_spin_lock(k: Kernel, lock: raw_spinlock_t): Atomic<void> {
-  preempt_disable(k);
-  if (k.config.debug) spin_acquire(k, lock, false);
-  if (pt(k, POINT_LOCK, lock)) return lockSlow(k, lock, true);
-  if (lock.owner !== null) return lockSlow(k, lock, false);
-  takeLock(lock, k.cpu);
-  return doneVoid();
-}
-
-/** @mirrors include/linux/lockdep.h:spin_acquire */
-function spin_acquire(k: Kernel, lock: raw_spinlock_t, trylock: boolean): void {
-  lock_acquire(k, lock.dep_map, trylock, 0, true);
-}
-
 function takeLock(lock: raw_spinlock_t, cpu: Cpu): void {
   lock.owner = cpu;
   lock.holder = cpu.current;
@@ -123,6 +102,23 @@ function debug_spin_unlock(k: Kernel, lock: raw_spinlock_t): void {
   spin_dump(k, lock, lock.owner === null ? "already unlocked" : wrong);
 }
 
+/** Makes a lock free; only before anybody knows it. @mirrors include/linux/spinlock.h:raw_spin_lock_init */
+export function raw_spin_lock_init(lock: raw_spinlock_t): void {
+  lock.owner = null;
+  lock.holder = null;
+  lock.waiters.length = 0;
+}
+
+/** Whether anybody holds the lock. @mirrors include/linux/spinlock.h:raw_spin_is_locked */
+export function raw_spin_is_locked(lock: raw_spinlock_t): boolean {
+  return lock.owner !== null;
+}
+
+/** Whether anybody waits for the lock. @mirrors include/linux/spinlock.h:raw_spin_is_contended */
+export function raw_spin_is_contended(lock: raw_spinlock_t): boolean {
+  return lock.waiters.length > 0;
+}
+
 /**
  * Takes the lock if it is free. A point before the attempt.
  *
@@ -132,6 +128,37 @@ export function raw_spin_trylock(k: Kernel, lock: raw_spinlock_t): Atomic<boolea
   preempt_disable(k);
   if (pt(k, POINT_LOCK, lock)) return trylockSlow(k, lock);
   return done(tryTake(k, lock));
+}
+
+/**
+ * Takes the lock with preemption off. A point before the acquisition.
+ *
+ * Context: any. Taking a lock that this CPU holds already is a BUG.
+ *
+ * @mirrors include/linux/spinlock.h:raw_spin_lock
+ */
+export function raw_spin_lock(k: Kernel, lock: raw_spinlock_t): Atomic<void> {
+  preempt_disable(k);
+  if (k.config.debug) spin_acquire(k, lock, false);
+  if (pt(k, POINT_LOCK, lock)) return lockSlow(k, lock, true);
+  if (lock.owner !== null) return lockSlow(k, lock, false);
+  takeLock(lock, k.cpu);
+  return doneVoid();
+}
+
+/**
+ * Disables interrupts, takes the lock, returns the flags for raw_spin_unlock_irqrestore().
+ *
+ * @mirrors include/linux/spinlock.h:raw_spin_lock_irqsave
+ */
+export function raw_spin_lock_irqsave(k: Kernel, lock: raw_spinlock_t): Atomic<IrqFlags> {
+  const flags = local_irq_save(k);
+  preempt_disable(k);
+  if (k.config.debug) spin_acquire(k, lock, false);
+  if (pt(k, POINT_LOCK, lock)) return lockSlowFlags(k, lock, true, flags);
+  if (lock.owner !== null) return lockSlowFlags(k, lock, false, flags);
+  takeLock(lock, k.cpu);
+  return done(flags);
 }
 
 function* trylockSlow(k: Kernel, lock: raw_spinlock_t): Atomic<boolean> {
@@ -164,6 +191,12 @@ function releaseLock(k: Kernel, lock: raw_spinlock_t): void {
   k.othersCanRun();
 }
 
+/** @mirrors include/linux/spinlock.h:raw_spin_lock_irq */
+export function raw_spin_lock_irq(k: Kernel, lock: raw_spinlock_t): Atomic<void> {
+  local_irq_disable(k);
+  return raw_spin_lock(k, lock);
+}
+
 /**
  * Releases the lock. Not a point: another CPU that waits runs from here on.
  *
@@ -174,32 +207,11 @@ export function raw_spin_unlock(k: Kernel, lock: raw_spinlock_t): void {
   preempt_enable(k);
 }
 
-/** @mirrors include/linux/spinlock.h:raw_spin_lock_irq */
-export function raw_spin_lock_irq(k: Kernel, lock: raw_spinlock_t): Atomic<void> {
-  local_irq_disable(k);
-  return raw_spin_lock(k, lock);
-}
-
 /** @mirrors include/linux/spinlock.h:raw_spin_unlock_irq */
 export function raw_spin_unlock_irq(k: Kernel, lock: raw_spinlock_t): void {
   releaseLock(k, lock);
   local_irq_enable(k);
   preempt_enable(k);
-}
-
-/**
- * Disables interrupts, takes the lock, returns the flags for raw_spin_unlock_irqrestore().
- *
- * @mirrors include/linux/spinlock.h:raw_spin_lock_irqsave
- */
-export function raw_spin_lock_irqsave(k: Kernel, lock: raw_spinlock_t): Atomic<IrqFlags> {
-  const flags = local_irq_save(k);
-  preempt_disable(k);
-  if (k.config.debug) spin_acquire(k, lock, false);
-  if (pt(k, POINT_LOCK, lock)) return lockSlowFlags(k, lock, true, flags);
-  if (lock.owner !== null) return lockSlowFlags(k, lock, false, flags);
-  takeLock(lock, k.cpu);
-  return done(flags);
 }
 
 function* lockSlowFlags(
@@ -224,11 +236,9 @@ export function lockdep_assert_held(k: Kernel, lock: raw_spinlock_t): void {
   if (lock.owner !== k.cpu && k.config.debug && debug_locks(k)) WARN_ON(k, true);
 }
 
-/** Makes a lock free; only before anybody knows it. @mirrors include/linux/spinlock.h:raw_spin_lock_init */
-export function raw_spin_lock_init(lock: raw_spinlock_t): void {
-  lock.owner = null;
-  lock.holder = null;
-  lock.waiters.length = 0;
+/** @mirrors include/linux/lockdep.h:spin_acquire */
+function spin_acquire(k: Kernel, lock: raw_spinlock_t, trylock: boolean): void {
+  lock_acquire(k, lock.dep_map, trylock, 0, true);
 }
 
 /** Takes the lock with interrupts off if it is free; null when it is not. @mirrors include/linux/spinlock.h:raw_spin_trylock_irqsave */
@@ -239,29 +249,20 @@ export function* raw_spin_trylock_irqsave(k: Kernel, lock: raw_spinlock_t): Atom
   return null;
 }
 
-/** Whether anybody holds the lock. @mirrors include/linux/spinlock.h:raw_spin_is_locked */
-export function raw_spin_is_locked(lock: raw_spinlock_t): boolean {
-  return lock.owner !== null;
-}
-
-/** Whether anybody waits for the lock. @mirrors include/linux/spinlock.h:raw_spin_is_contended */
-export function raw_spin_is_contended(lock: raw_spinlock_t): boolean {
-  return lock.waiters.length > 0;
-}
+/** @mirrors include/linux/spinlock.h:spin_lock_init */
+export const spin_lock_init: typeof raw_spin_lock_init = raw_spin_lock_init;
 
 /** @mirrors include/linux/spinlock.h:spin_lock */
 export const spin_lock: typeof raw_spin_lock = raw_spin_lock;
 /** @mirrors include/linux/spinlock.h:spin_trylock */
 export const spin_trylock: typeof raw_spin_trylock = raw_spin_trylock;
-/** @mirrors include/linux/spinlock.h:spin_unlock */
-export const spin_unlock: typeof raw_spin_unlock = raw_spin_unlock;
 /** @mirrors include/linux/spinlock.h:spin_lock_irq */
 export const spin_lock_irq: typeof raw_spin_lock_irq = raw_spin_lock_irq;
-/** @mirrors include/linux/spinlock.h:spin_unlock_irq */
-export const spin_unlock_irq: typeof raw_spin_unlock_irq = raw_spin_unlock_irq;
 /** @mirrors include/linux/spinlock.h:spin_lock_irqsave */
 export const spin_lock_irqsave: typeof raw_spin_lock_irqsave = raw_spin_lock_irqsave;
+/** @mirrors include/linux/spinlock.h:spin_unlock */
+export const spin_unlock: typeof raw_spin_unlock = raw_spin_unlock;
+/** @mirrors include/linux/spinlock.h:spin_unlock_irq */
+export const spin_unlock_irq: typeof raw_spin_unlock_irq = raw_spin_unlock_irq;
 /** @mirrors include/linux/spinlock.h:spin_unlock_irqrestore */
 export const spin_unlock_irqrestore: typeof raw_spin_unlock_irqrestore = raw_spin_unlock_irqrestore;
-/** @mirrors include/linux/spinlock.h:spin_lock_init */
-export const spin_lock_init: typeof raw_spin_lock_init = raw_spin_lock_init;

@@ -202,7 +202,7 @@ function defineAccessor(prototype: object, member: string, offset: number, type:
   });
 }
 
-/** Address of the struct of which `member` stands at `addr`. */
+/** Address of the struct of which `member` stands at `addr`. @mirrors include/linux/kernel.h:container_of */
 export function container_of<F extends Fields>(
   addr: VirtAddr,
   layout: Layout<F>,

@@ -122,27 +122,6 @@ export function resched_cpu(k: Kernel, cpu: number): void {
   if (cpu_online(k, cpu) || cpu === k.cpu.id) resched_curr(k, cpu_rq(k, cpu));
 }
 
-/** @mirrors include/linux/sched.h:need_resched */
-export function need_resched(k: Kernel): boolean {
-  return k.cpu.need_resched;
-}
-
-/**
- * Marks `p` if it runs; on another CPU that is noticed only when something else makes it look.
- *
- * @mirrors include/linux/sched.h:set_tsk_need_resched
- */
-export function set_tsk_need_resched(k: Kernel, p: task_struct): void {
-  if (task_rq(k, p).curr !== p) return;
-  k.cpus[p.cpu].need_resched = true;
-  if (k.cpus[p.cpu] === k.cpu) k.kick();
-}
-
-/** @mirrors include/linux/sched.h:clear_tsk_need_resched */
-export function clear_tsk_need_resched(k: Kernel, p: task_struct): void {
-  if (task_rq(k, p).curr === p) k.cpus[p.cpu].need_resched = false;
-}
-
 /** Folded into the flag of the task, which is per CPU here. @mirrors include/asm-generic/preempt.h:set_preempt_need_resched */
 export function set_preempt_need_resched(k: Kernel): void {
   k.cpu.need_resched = true;
@@ -221,18 +200,6 @@ export function do_set_cpus_allowed(k: Kernel, p: task_struct, new_mask: cpumask
 }
 
 /**
- * Lets `p` run on the CPUs of `new_mask` only; on return it is on one of them, or sleeps. Returns 0, or -EINVAL when none of
- * them is online.
- *
- * Context: process context. Sleeps until a running task has left its CPU.
- *
- * @mirrors kernel/sched/core.c:set_cpus_allowed_ptr
- */
-export function set_cpus_allowed_ptr(k: Kernel, p: task_struct, new_mask: cpumask_t): MaySleep<number> {
-  return __set_cpus_allowed_ptr(k, p, new_mask, false);
-}
-
-/**
  * set_cpus_allowed_ptr(); with `check` a thread that is bound for ever refuses (-EINVAL).
  *
  * @mirrors kernel/sched/core.c:__set_cpus_allowed_ptr
@@ -255,6 +222,18 @@ export function* __set_cpus_allowed_ptr(
   if (task_running(p)) yield* stop_one_cpu(k, rq, p);
   else if (p.on_rq) move_queued_task(k, rq, p, dest_cpu);
   return 0;
+}
+
+/**
+ * Lets `p` run on the CPUs of `new_mask` only; on return it is on one of them, or sleeps. Returns 0, or -EINVAL when none of
+ * them is online.
+ *
+ * Context: process context. Sleeps until a running task has left its CPU.
+ *
+ * @mirrors kernel/sched/core.c:set_cpus_allowed_ptr
+ */
+export function set_cpus_allowed_ptr(k: Kernel, p: task_struct, new_mask: cpumask_t): MaySleep<number> {
+  return __set_cpus_allowed_ptr(k, p, new_mask, false);
 }
 
 /** Makes the running `p` leave its CPU and waits until it has. */
@@ -299,9 +278,9 @@ function select_task_rq(k: Kernel, p: task_struct, cpu: number, fork: boolean): 
   return is_cpu_allowed(k, p, target) ? target : select_fallback_rq(k, p);
 }
 
-/** @mirrors include/linux/sched.h:task_cpu */
-export function task_cpu(p: task_struct): number {
-  return p.cpu;
+/** @mirrors include/linux/sched.h:__set_current_state */
+export function __set_current_state(k: Kernel, state: number): void {
+  current(k).state = state;
 }
 
 /** @mirrors include/linux/sched.h:set_current_state */
@@ -309,9 +288,20 @@ export function set_current_state(k: Kernel, state: number): void {
   current(k).state = state;
 }
 
-/** @mirrors include/linux/sched.h:__set_current_state */
-export function __set_current_state(k: Kernel, state: number): void {
-  current(k).state = state;
+/**
+ * Marks `p` if it runs; on another CPU that is noticed only when something else makes it look.
+ *
+ * @mirrors include/linux/sched.h:set_tsk_need_resched
+ */
+export function set_tsk_need_resched(k: Kernel, p: task_struct): void {
+  if (task_rq(k, p).curr !== p) return;
+  k.cpus[p.cpu].need_resched = true;
+  if (k.cpus[p.cpu] === k.cpu) k.kick();
+}
+
+/** @mirrors include/linux/sched.h:clear_tsk_need_resched */
+export function clear_tsk_need_resched(k: Kernel, p: task_struct): void {
+  if (task_rq(k, p).curr === p) k.cpus[p.cpu].need_resched = false;
 }
 
 /** @mirrors kernel/sched/core.c:ttwu_do_wakeup */
@@ -420,6 +410,16 @@ export function* schedule_tail(k: Kernel): Atomic<void> {
   preempt_enable(k);
 }
 
+/** Everything of a switch but the jump to the next task's stack, which the engine does. @mirrors kernel/sched/core.c:context_switch */
+function context_switch(k: Kernel, rq: rq, prev: task_struct, next: task_struct): void {
+  k.charge(SWITCH_NS);
+  rq.prev = prev;
+  prev.on_cpu = false;
+  next.on_cpu = true;
+  k.cpu.current = next;
+  if (prev.moveWaiters !== null) wakeMoveWaiters(k, prev);
+}
+
 /** The tick's part of scheduling; interrupts are off. @mirrors kernel/sched/core.c:scheduler_tick */
 export function scheduler_tick(k: Kernel): void {
   const rq = this_rq(k);
@@ -501,16 +501,6 @@ function* __schedule(k: Kernel, preempt: boolean): MaySleep<void> {
   yield SLEEP;
   yield* finish_task_switch(k);
   k.cpu.preempt_count += uncounted;
-}
-
-/** Everything of a switch but the jump to the next task's stack, which the engine does. @mirrors kernel/sched/core.c:context_switch */
-function context_switch(k: Kernel, rq: rq, prev: task_struct, next: task_struct): void {
-  k.charge(SWITCH_NS);
-  rq.prev = prev;
-  prev.on_cpu = false;
-  next.on_cpu = true;
-  k.cpu.current = next;
-  if (prev.moveWaiters !== null) wakeMoveWaiters(k, prev);
 }
 
 /**
@@ -617,6 +607,16 @@ function check_class_changed(
   } else if (oldprio !== p.prio) p.sched_class.prio_changed(k, rq, p, oldprio);
 }
 
+/** sched_setscheduler_nocheck() where nobody has rights to check. @mirrors kernel/sched/core.c:sched_setscheduler */
+export function sched_setscheduler(
+  k: Kernel,
+  p: task_struct,
+  policy: number,
+  sched_priority: number,
+): number {
+  return sched_setscheduler_nocheck(k, p, policy, sched_priority);
+}
+
 /**
  * Makes `p` a SCHED_FIFO task of priority 1 to 99, or a normal one (priority 0). Returns 0, or -EINVAL.
  *
@@ -654,16 +654,6 @@ export function sched_setscheduler_nocheck(
   return 0;
 }
 
-/** sched_setscheduler_nocheck() where nobody has rights to check. @mirrors kernel/sched/core.c:sched_setscheduler */
-export function sched_setscheduler(
-  k: Kernel,
-  p: task_struct,
-  policy: number,
-  sched_priority: number,
-): number {
-  return sched_setscheduler_nocheck(k, p, policy, sched_priority);
-}
-
 /** Lets others run that are about as entitled as the current task. @mirrors kernel/sched/core.c:do_sched_yield */
 export function* do_sched_yield(k: Kernel): MaySleep<void> {
   current(k).sched_class.yield_task(k, this_rq(k));
@@ -681,6 +671,16 @@ export function* do_sched_yield(k: Kernel): MaySleep<void> {
 export function cond_resched(k: Kernel): MaySleep<boolean> {
   ___might_sleep(k);
   return pt(k, POINT_RESCHED, "cond_resched") ? condReschedAtPoint(k) : _cond_resched(k);
+}
+
+/** @mirrors include/linux/sched.h:need_resched */
+export function need_resched(k: Kernel): boolean {
+  return k.cpu.need_resched;
+}
+
+/** @mirrors include/linux/sched.h:task_cpu */
+export function task_cpu(p: task_struct): number {
+  return p.cpu;
 }
 
 function* condReschedAtPoint(k: Kernel): MaySleep<boolean> {

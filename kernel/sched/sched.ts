@@ -82,31 +82,6 @@ export class sched_entity {
   on_rq = false;
 }
 
-/** What a scheduling class can do; the table that core.ts calls through. @mirrors kernel/sched/sched.h:sched_class */
-export interface sched_class {
-  readonly name: "stop" | "rt" | "fair" | "idle";
-  /** Place in the order of precedence, 0 first; C links the classes in a list. */
-  readonly rank: number;
-  enqueue_task(k: Kernel, rq: rq, p: task_struct, flags: number): void;
-  dequeue_task(k: Kernel, rq: rq, p: task_struct, flags: number): void;
-  /** Moves the current task behind the others of its class. */
-  yield_task(k: Kernel, rq: rq): void;
-  check_preempt_curr(k: Kernel, rq: rq, p: task_struct): void;
-  /** The best task of this class, taken off the tree as the running one; null when there is none. */
-  pick_next_task(k: Kernel, rq: rq): task_struct | null;
-  put_prev_task(k: Kernel, rq: rq, p: task_struct): void;
-  /** `p`, which runs and was taken off its queue for a change, is the running task of this class again. */
-  set_next_task(k: Kernel, rq: rq, p: task_struct): void;
-  task_tick(k: Kernel, rq: rq, p: task_struct): void;
-  task_fork(k: Kernel, rq: rq, p: task_struct): void;
-  select_task_rq(k: Kernel, p: task_struct, cpu: number, fork: boolean): number;
-  /** A sleeping task is about to move to another CPU. */
-  migrate_task_rq(k: Kernel, p: task_struct): void;
-  switched_from(k: Kernel, rq: rq, p: task_struct): void;
-  switched_to(k: Kernel, rq: rq, p: task_struct): void;
-  prio_changed(k: Kernel, rq: rq, p: task_struct, oldprio: number): void;
-}
-
 /** User memory, as far as the OOM killer weighs it: pages, and bytes of page tables. @mirrors include/linux/mm_types.h:mm_struct */
 export interface mm_struct {
   readonly total_vm: number;
@@ -257,6 +232,31 @@ export function is_idle_task(p: task_struct): boolean {
 /** @mirrors kernel/sched/sched.h:task_running */
 export function task_running(p: task_struct): boolean {
   return p.on_cpu;
+}
+
+/** What a scheduling class can do; the table that core.ts calls through. @mirrors kernel/sched/sched.h:sched_class */
+export interface sched_class {
+  readonly name: "stop" | "rt" | "fair" | "idle";
+  /** Place in the order of precedence, 0 first; C links the classes in a list. */
+  readonly rank: number;
+  enqueue_task(k: Kernel, rq: rq, p: task_struct, flags: number): void;
+  dequeue_task(k: Kernel, rq: rq, p: task_struct, flags: number): void;
+  /** Moves the current task behind the others of its class. */
+  yield_task(k: Kernel, rq: rq): void;
+  check_preempt_curr(k: Kernel, rq: rq, p: task_struct): void;
+  /** The best task of this class, taken off the tree as the running one; null when there is none. */
+  pick_next_task(k: Kernel, rq: rq): task_struct | null;
+  put_prev_task(k: Kernel, rq: rq, p: task_struct): void;
+  /** `p`, which runs and was taken off its queue for a change, is the running task of this class again. */
+  set_next_task(k: Kernel, rq: rq, p: task_struct): void;
+  task_tick(k: Kernel, rq: rq, p: task_struct): void;
+  task_fork(k: Kernel, rq: rq, p: task_struct): void;
+  select_task_rq(k: Kernel, p: task_struct, cpu: number, fork: boolean): number;
+  /** A sleeping task is about to move to another CPU. */
+  migrate_task_rq(k: Kernel, p: task_struct): void;
+  switched_from(k: Kernel, rq: rq, p: task_struct): void;
+  switched_to(k: Kernel, rq: rq, p: task_struct): void;
+  prio_changed(k: Kernel, rq: rq, p: task_struct, oldprio: number): void;
 }
 
 /** @mirrors kernel/sched/sched.h:add_nr_running */

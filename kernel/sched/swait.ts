@@ -15,7 +15,14 @@
 import { done, doneVoid, type MaySleep, STEP } from "../machine/effects.ts";
 import { POINT_WAIT, pt } from "../machine/points.ts";
 import type { Kernel } from "../kernel.ts";
-import { list_add_tail, list_del_init, list_empty, list_first_entry, list_head } from "../list.ts";
+import {
+  list_add_tail,
+  list_del_init,
+  list_empty,
+  list_first_entry,
+  list_head,
+  list_splice_init,
+} from "../list.ts";
 import { MAX_SCHEDULE_TIMEOUT, schedule_timeout } from "../time/timer.ts";
 import { __set_current_state, current, set_current_state, wake_up_process } from "./core.ts";
 import { TASK_IDLE, TASK_RUNNING, type task_struct, TASK_UNINTERRUPTIBLE } from "./sched.ts";
@@ -68,7 +75,13 @@ export function swake_up_one(k: Kernel, q: swait_queue_head): void {
 
 /** Wakes and dequeues all waiters. @mirrors kernel/sched/swait.c:swake_up_all */
 export function swake_up_all(k: Kernel, q: swait_queue_head): void {
-  swake_up_all_locked(k, q);
+  const tmp = new list_head<swait_queue>();
+  list_splice_init(q.task_list, tmp);
+  while (!list_empty(tmp)) {
+    const curr = list_first_entry(tmp);
+    if (curr.task !== null) wake_up_process(k, curr.task);
+    list_del_init(curr.task_list);
+  }
 }
 
 /** Queues the current task unless it is queued. @mirrors kernel/sched/swait.c:__prepare_to_swait */

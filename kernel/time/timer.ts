@@ -27,6 +27,7 @@ import type { Kernel } from "../kernel.ts";
 import {
   __hlist_del,
   hlist_add_head,
+  hlist_empty,
   hlist_head,
   hlist_is_singular_node,
   hlist_move_list,
@@ -544,8 +545,8 @@ function* call_timer_fn(
 /** Runs the timers of one list. Points: before a function that runs with interrupts on, and the lock after each. */
 function* expire_timers(k: Kernel, base: timer_base, head: hlist_head<timer_list>): Atomic<void> {
   const baseclk = base.clk - 1;
-  while (head.first !== null) {
-    const timer = head.first.owner;
+  while (!hlist_empty(head)) {
+    const timer = (head.first as hlist_node<timer_list>).owner;
     base.running_timer = timer;
     detach_timer(k, timer, true);
     const fn = timer.function as timer_function_t;

@@ -49,6 +49,16 @@ export const KASAN_GLOBAL_REDZONE = 0xfa;
 /** In the vmalloc area, outside of what was asked for. */
 export const KASAN_VMALLOC_INVALID = SHADOW_VMALLOC_INVALID;
 
+/** One access that was not allowed. @mirrors mm/kasan/kasan.h:kasan_access_info */
+export interface kasan_access_info {
+  readonly access_addr: VirtAddr;
+  readonly first_bad_addr: VirtAddr;
+  readonly access_size: number;
+  readonly is_write: boolean;
+  /** Name of the function. */
+  readonly ip: string;
+}
+
 /** Who did it, and on which stack. @mirrors mm/kasan/kasan.h:kasan_track */
 export const kasan_track = struct("kasan_track", { pid: u32, stack: u32 });
 
@@ -63,16 +73,6 @@ export const qlist_node = struct("qlist_node", { next: ptr });
 
 /** What is kept with an object in quarantine, in its first bytes if nobody may look. @mirrors mm/kasan/kasan.h:kasan_free_meta */
 export const kasan_free_meta = struct("kasan_free_meta", { quarantine_link: embed(qlist_node) });
-
-/** One access that was not allowed. @mirrors mm/kasan/kasan.h:kasan_access_info */
-export interface kasan_access_info {
-  readonly access_addr: VirtAddr;
-  readonly first_bad_addr: VirtAddr;
-  readonly access_size: number;
-  readonly is_write: boolean;
-  /** Name of the function. */
-  readonly ip: string;
-}
 
 /** The shadow of `addr` stands at `addr` / 8 + this; the low 48 bits of it, see addr.ts. */
 const KASAN_SHADOW_OFFSET = 0xfc00_0000_0000;

@@ -126,6 +126,11 @@ function print_address_description(k: Kernel, addr: VirtAddr): string[] {
   return lines;
 }
 
+/** Column of the mark, from 1: `>ffff888000000000: ` is 19 wide. @mirrors mm/kasan/report.c:shadow_pointer_offset */
+function shadow_pointer_offset(offset: number): number {
+  return 3 + 16 + 3 * Math.floor(offset / KASAN_SHADOW_SCALE_SIZE) + 1;
+}
+
 /** Five rows of shadow, 128 bytes of memory each, with a mark under the byte of `addr`. @mirrors mm/kasan/report.c:print_shadow_for_address */
 function print_shadow_for_address(k: Kernel, addr: VirtAddr): string[] {
   const lines = ["Memory state around the buggy address:"];
@@ -146,11 +151,6 @@ function print_shadow_for_address(k: Kernel, addr: VirtAddr): string[] {
     if (i === 0) lines.push("^".padStart(shadow_pointer_offset(addr - guilty)));
   }
   return lines;
-}
-
-/** Column of the mark, from 1: `>ffff888000000000: ` is 19 wide. @mirrors mm/kasan/report.c:shadow_pointer_offset */
-function shadow_pointer_offset(offset: number): number {
-  return 3 + 16 + 3 * Math.floor(offset / KASAN_SHADOW_SCALE_SIZE) + 1;
 }
 
 /**

@@ -9,6 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import {
   __hlist_del,
   hlist_add_head,
+  hlist_empty,
   hlist_head,
   hlist_is_singular_node,
   hlist_move_list,
@@ -19,9 +20,11 @@ import {
   list_empty,
   list_entry,
   list_first_entry,
+  list_for_each_entry,
   list_head,
   list_last_entry,
   list_move_tail,
+  list_splice_init,
   list_splice_tail_init,
 } from "../../kernel/list.ts";
 import fc from "fast-check";
@@ -100,4 +103,39 @@ Deno.test("hlist_add_head() puts the newest first; __hlist_del() unlinks from he
   assert(!hlist_is_singular_node(a, other));
   __hlist_del(c);
   assert(hlist_is_singular_node(a, other) && !hlist_is_singular_node(a, head));
+});
+
+Deno.test("list_splice_init() puts all entries in front and leaves an empty list; list_for_each_entry() walks them", () => {
+  const make = (owners: number[]): list_head<number> => {
+    const head = new list_head<number>();
+    for (const owner of owners) list_add_tail(new list_head<number>(owner), head);
+    return head;
+  };
+  for (const [from, to] of [[[], []], [[1], []], [[], [2]], [[1, 2], [3]], [[1], [2, 3]]]) {
+    const list = make(from);
+    const head = make(to);
+    list_splice_init(list, head);
+    assertEquals(contents(head), [...from, ...to]);
+    assertEquals([...list_for_each_entry(head)], [...from, ...to]);
+    assert(list_empty(list));
+  }
+});
+
+Deno.test("list_for_each_entry() looks for the next entry when the loop comes back", () => {
+  const head = new list_head<number>();
+  const entries = [1, 2, 3].map((it) => new list_head<number>(it));
+  for (const entry of entries) list_add_tail(entry, head);
+  const seen: number[] = [];
+  for (const it of list_for_each_entry(head)) {
+    seen.push(it);
+    if (it === 1) list_del_init(entries[1]);
+  }
+  assertEquals(seen, [1, 3]);
+});
+
+Deno.test("hlist_empty() until a node is added", () => {
+  const head = new hlist_head<number>();
+  assert(hlist_empty(head));
+  hlist_add_head(new hlist_node<number>(1), head);
+  assert(!hlist_empty(head));
 });

@@ -11,7 +11,7 @@ import { addFailRule } from "../../kernel/fault_inject.ts";
 import { __GFP_COMP, __GFP_HIGHMEM, __GFP_ZERO, gfp, GFP_KERNEL } from "../../kernel/gfp.ts";
 import { DATA_PAGES } from "../../kernel/kernel.ts";
 import { MM_PAGE_ALLOC_EVENT, MM_PAGE_FREE_EVENT } from "../../kernel/trace/events/kmem.ts";
-import { mem_map, NULL_PAGE, type page, PG_slab } from "../../mm/mm_types.ts";
+import { mem_map, type mem_map_t, NULL_PAGE, type page, PG_locked, PG_slab } from "../../mm/mm_types.ts";
 import { MIGRATE_MOVABLE, MIGRATE_UNMOVABLE, NR_FREE_PAGES, WMARK_HIGH } from "../../mm/mmzone.ts";
 import {
   __get_free_page,
@@ -266,4 +266,22 @@ Deno.test("an exact rule fails the page that it names, and only that", () => {
   assertEquals(eventsOf(k, MM_PAGE_ALLOC_EVENT, from + 1), []); // as in Linux: no trace event
   assert(alloc(k, 0, QUIET) !== NULL_PAGE);
   assertEquals(k.reports.length, 0);
+});
+
+Deno.test("a free page that is not as it should be is reported, lost, and the next one handed out", () => {
+  const spoil: [(m: mem_map_t, p: page) => void, string][] = [
+    [(m, p) => m.flags[p] |= PG_locked, "PAGE_FLAGS_CHECK_AT_PREP flag set"],
+    [(m, p) => m._refcount[p] = 1, "nonzero _refcount"],
+  ];
+  for (const [change, reason] of spoil) {
+    const k = memoryKernel();
+    const first = alloc(k, 0);
+    free(k, first, 0); // on this CPU's list, the next to be handed out
+    change(mem_map(k), first);
+    const next = alloc(k, 0);
+    assert(next !== NULL_PAGE && next !== first);
+    assertEquals(k.reports.length, 1);
+    assert(k.reports[0].title.startsWith("BUG: Bad page state in process test/0"));
+    assert(k.reports[0].lines.includes(`page dumped because: ${reason}`), k.reports[0].lines.join("\n"));
+  }
 });

@@ -20,10 +20,12 @@ import { mem_map, virt_to_page } from "../../mm/mm_types.ts";
 import { NR_SLAB_UNRECLAIMABLE } from "../../mm/mmzone.ts";
 import {
   boot_kmem_cache,
+  DOWN,
   kmalloc_caches,
   kmalloc_index,
   KMALLOC_NORMAL,
   type kmem_cache,
+  PARTIAL,
   slab_caches,
   SLAB_FAILSLAB,
   SLAB_HWCACHE_ALIGN,
@@ -32,6 +34,7 @@ import {
   SLAB_PANIC,
   SLAB_POISON,
   SLAB_RECLAIM_ACCOUNT,
+  slab_state,
   SLAB_TYPESAFE_BY_RCU,
   type SlabConstructor,
   ZERO_SIZE_PTR,
@@ -49,6 +52,7 @@ import {
   krealloc,
   ksize,
   kzfree,
+  slab_is_available,
   slabinfo_show,
 } from "../../mm/slab_common.ts";
 import { slabLiveObjects, slabObjectAt } from "../../mm/slab_live.ts";
@@ -468,4 +472,13 @@ Deno.test("fail_nth of the task and an exact rule make one certain allocation fa
   addFailRule(k, { what: "slab", cache: "kmalloc-64", nth: 2 });
   const tries = [take(k, 64), take(k, 32), take(k, 64), take(k, 64)];
   assertEquals(tries.map((a) => a === NULL), [false, false, true, false]);
+});
+
+Deno.test("slab_is_available() from the moment on that kmalloc() works", () => {
+  const k = slabKernel();
+  assert(slab_is_available(k));
+  for (const state of [DOWN, PARTIAL]) {
+    slab_state.set(k, state);
+    assert(!slab_is_available(k));
+  }
 });

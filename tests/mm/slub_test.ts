@@ -66,6 +66,7 @@ import {
   kcalloc,
   kmalloc,
   kmalloc_array,
+  kmalloc_node,
   kmem_cache_alloc,
   kmem_cache_free,
   kzalloc,
@@ -498,5 +499,12 @@ Deno.test("kmem_cache_init() says how it is built, and its own structures are sl
   assertEquals(own.filter((o) => o.cache.name === "kmem_cache").length, 28);
   assertEquals(own.filter((o) => o.cache.name === "kmem_cache_node").length, 28);
   assertEquals(own.length, 56);
+  assertEquals(checkSlab(k), []);
+});
+
+Deno.test("kmalloc_node() is kmalloc(): there is one node", () => {
+  const k = slabKernel();
+  const addr = run(kmalloc_node(k, 100, GFP_NOWAIT, 0));
+  assertEquals(slabObjectAt(k, addr)?.cache.name, "kmalloc-128");
   assertEquals(checkSlab(k), []);
 });

@@ -29,23 +29,31 @@ import { nr_free_pages } from "../../mm/page_alloc.ts";
 import { PAGE_KERNEL } from "../../mm/pgtable.ts";
 import { kfree, kmalloc } from "../../mm/slub.ts";
 import {
+  __vmalloc,
   __vmalloc_node_range,
   alloc_vmap_area,
   areasOf,
   find_vm_area,
   free_unmap_vmap_area,
   free_vm_area,
+  free_vmap_area,
   free_vmap_area_list,
   get_vm_area,
   is_vmalloc_addr,
+  is_vmalloc_or_module_addr,
+  map_kernel_range_noflush,
   NUMA_NO_NODE,
   purge_vmap_area_lazy,
   remove_vm_area,
+  unmap_kernel_range,
+  unmap_kernel_range_noflush,
   vfree,
   VM_MAP,
   vmalloc,
+  vmalloc_node,
   vmalloc_nr_pages,
   vmalloc_to_page,
+  vmalloc_to_pfn,
   vmallocAreaAt,
   vmallocinfo,
   vmallocLiveAreas,
@@ -55,6 +63,7 @@ import {
   vmap_lazy_nr,
   vunmap,
   vzalloc,
+  vzalloc_node,
 } from "../../mm/vmalloc.ts";
 import { checkVmalloc } from "../../mm/vmalloc_check.ts";
 import { dmesg, run } from "../helpers.ts";
@@ -495,5 +504,62 @@ Deno.test("alloc_vmap_area() gives its spare object back when the CPU has got on
   run(take());
   run(slow);
   assertEquals(strayObjects(k), []);
+  assertEquals(checkVmalloc(k), []);
+});
+
+Deno.test("vmalloc_node(), vzalloc_node() and __vmalloc() do what vmalloc() does; the second clears", () => {
+  const k = mmKernel();
+  const bad = badAccesses(k);
+  const dirty = run(vmalloc_node(k, PAGE_SIZE, 0));
+  k.ram.storeLong(dirty, 0x5a5a);
+  const page = vmalloc_to_page(k, dirty);
+  run(vfree(k, dirty));
+  run(purge_vmap_area_lazy(k));
+  const clean = run(vzalloc_node(k, PAGE_SIZE, 0));
+  assertEquals(vmalloc_to_page(k, clean), page, "the same page");
+  assertEquals(k.ram.loadLong(clean), 0);
+  const third = run(__vmalloc(k, PAGE_SIZE, GFP_KERNEL, PAGE_KERNEL));
+  assert(is_vmalloc_addr(k, third));
+  assertEquals([vmalloc_nr_pages(k), bad], [2, []]);
+});
+
+Deno.test("vmalloc_to_pfn() is the number of the page; addresses of modules are none of their own", () => {
+  const k = mmKernel();
+  const addr = run(vmalloc(k, PAGE_SIZE));
+  const pfn = vmalloc_to_pfn(k, addr);
+  k.ram.storeLong(addr, 77);
+  assertEquals(k.ram.loadLong(pfnToVirt(pfn)), 77);
+  for (const at of [VMALLOC_START, addr, VMALLOC_END, pfnToVirt(pfn)]) {
+    assertEquals(is_vmalloc_or_module_addr(k, at), is_vmalloc_addr(k, at));
+  }
+});
+
+Deno.test("map_kernel_range_noflush() maps pages at reserved addresses; unmap_kernel_range() takes them away", () => {
+  const k = mmKernel();
+  const source = run(vmalloc(k, pageBytes(2)));
+  const pages = vmallocAreaAt(k, source)?.pages;
+  const area = run(get_vm_area(k, pageBytes(2), VM_MAP));
+  assert(pages !== undefined && area !== null);
+  for (const unmap of [unmap_kernel_range, unmap_kernel_range_noflush]) {
+    assertEquals(run(map_kernel_range_noflush(k, area.addr, pageBytes(2), PAGE_KERNEL, pages)), 2);
+    for (const offset of [0, PAGE_SIZE]) {
+      assertEquals(
+        vmalloc_to_page(k, addrAdd(area.addr, offset)),
+        vmalloc_to_page(k, addrAdd(source, offset)),
+      );
+    }
+    unmap(k, area.addr, pageBytes(2));
+    assertEquals(vmalloc_to_page(k, area.addr), NULL_PAGE);
+  }
+});
+
+Deno.test("free_vmap_area() gives a range back at once, merged with its neighbours", () => {
+  const k = mmKernel();
+  const before = ranges(k);
+  const va = run(alloc_vmap_area(k, PAGE_SIZE, 1, VMALLOC_START, VMALLOC_END, NUMA_NO_NODE, GFP_KERNEL));
+  assert(typeof va !== "number");
+  assertNotEquals(ranges(k), before);
+  run(free_vmap_area(k, va));
+  assertEquals([ranges(k), vmap_lazy_nr(k)], [before, 0]);
   assertEquals(checkVmalloc(k), []);
 });

@@ -21,6 +21,7 @@ import { scheduleOf } from "../../explore/token.ts";
 import { slabObjectAt } from "../../mm/slab_live.ts";
 import { KVFREE_BULK_MAX_ENTR } from "../../rcu/kvfree_bulk.ts";
 import { KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
+import { cond_synchronize_rcu, get_state_synchronize_rcu } from "../../rcu/rcupdate.ts";
 import * as tiny from "../../rcu/tiny.ts";
 import {
   array,
@@ -433,4 +434,12 @@ Deno.test("T63 with debug objects a second kvfree_rcu() of an object warns once 
   const warnings = k.reports.filter((r) => r.title.startsWith("WARNING"));
   assertEquals(warnings.length, 1);
   assertStringIncludes(warnings[0].lines[1], "Double-freed call. rcu_head 0000000000000000");
+});
+
+Deno.test("get_state_synchronize_rcu() and cond_synchronize_rcu() need no waiting: to be allowed to block is enough", () => {
+  runCleanly(bootForTiny(), function* (k) {
+    const before = k.now();
+    yield* cond_synchronize_rcu(k, get_state_synchronize_rcu(k));
+    assert(k.now() - before < jiffyNs(k));
+  });
 });

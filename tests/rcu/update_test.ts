@@ -2,8 +2,10 @@
 /**
  * Tests of rcu/update.ts: whether waits are hurried, and what counts as a reader.
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import type { Ptr, VirtAddr } from "../../kernel/machine/brand.ts";
+import { type Atomic, doneVoid } from "../../kernel/machine/effects.ts";
+import { GFP_KERNEL } from "../../kernel/gfp.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { local_irq_restore, local_irq_save, preempt_disable, preempt_enable } from "../../kernel/preempt.ts";
 import { pr_info } from "../../kernel/printk.ts";
@@ -18,6 +20,8 @@ import {
 } from "../../rcu/rcupdate.ts";
 import {
   debug_lockdep_rcu_enabled,
+  destroy_rcu_head,
+  init_rcu_head,
   rcu_expedite_gp,
   rcu_expedited,
   rcu_gp_is_expedited,
@@ -32,9 +36,19 @@ import {
   rcu_unexpedite_gp,
   rcupdate_announce_bootup_oddness,
 } from "../../rcu/update.ts";
-import { rcu_read_lock, rcu_read_unlock, synchronize_rcu } from "../../mod.ts";
+import {
+  call_rcu,
+  kfree,
+  kmalloc,
+  rcu_barrier,
+  rcu_head,
+  rcu_read_lock,
+  rcu_read_unlock,
+  runToEnd,
+  synchronize_rcu,
+} from "../../mod.ts";
 import { dmesg } from "../helpers.ts";
-import { runCleanly } from "../machines.ts";
+import { bootForTiny, runCleanly } from "../machines.ts";
 import { bootTree, gpEvents } from "./tree_machine.ts";
 
 Deno.test("boot is hurried until its end, then rcu_expedite_gp() nests", () => {
@@ -166,4 +180,30 @@ Deno.test("P33 a reader in the idle loop, after RCU was told, is reported", () =
     "rcu_read_lock() used illegally while idle!",
     "rcu_read_unlock() used illegally while idle!",
   ]);
+});
+
+Deno.test("init_rcu_head() and destroy_rcu_head() tell debug objects where a head is in use", () => {
+  const called = (_k: Kernel, _head: VirtAddr): Atomic<void> => doneVoid();
+  const early: [string, (k: Kernel, head: VirtAddr) => void][] = [
+    ["init active", init_rcu_head],
+    ["free active", destroy_rcu_head],
+  ];
+  for (const [what, tooEarly] of early) {
+    const k = bootForTiny({ debugObjects: true });
+    runToEnd(k, "test", function* (k) {
+      const head = yield* kmalloc(k, rcu_head.size, GFP_KERNEL);
+      init_rcu_head(k, head);
+      yield* call_rcu(k, head, called);
+      yield* rcu_barrier(k);
+      destroy_rcu_head(k, head);
+      assertEquals(k.reports, [], "as it should be");
+      init_rcu_head(k, head);
+      yield* call_rcu(k, head, called);
+      tooEarly(k, head);
+      assertEquals(k.reports.length, 1);
+      assertMatch(k.reports[0].lines.join("\n"), new RegExp(`ODEBUG: ${what} .*object type: rcu_head`));
+      yield* rcu_barrier(k);
+      yield* kfree(k, head);
+    });
+  }
 });

@@ -179,7 +179,7 @@ Deno.test("buildMap() matches tracepoints declared in kernel/trace, which need n
 
 Deno.test("renderMap() lists what is here and counts what is missing", () => {
   const text = renderMap(mapOf({ "kernel/list.ts": LIST_ADD }));
-  assertStringIncludes(text, "| 1 | 7 | 1 | 6 |");
+  assertStringIncludes(text, "| 1 | 7 | 1 | 6 | 0 | 0.0 |");
   assertStringIncludes(text, "| list_add | function | kernel/list.ts#list_add | full | 1 |");
   assertStringIncludes(text, "## Missing of part 1: 6");
   assertStringIncludes(text, "- kernel/rcu/tiny.c: rcu_qs");

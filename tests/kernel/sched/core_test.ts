@@ -19,16 +19,20 @@ import {
 } from "../../../kernel/preempt.ts";
 import {
   __set_cpus_allowed_ptr,
+  clear_tsk_need_resched,
   cond_resched,
   current,
   need_resched,
   resched_cpu,
+  sched_setscheduler,
   sched_setscheduler_nocheck,
   sched_yield,
   schedule,
   schedule_preempt_disabled,
   set_cpus_allowed_ptr,
   set_current_state,
+  set_tsk_need_resched,
+  task_cpu,
   wake_up_process,
 } from "../../../kernel/sched/core.ts";
 import {
@@ -478,3 +482,34 @@ Deno.test("a waiting task that becomes SCHED_FIFO preempts; one that loses prior
 });
 
 // ---- complaints ----------------------------------------------------------------------------------------------------
+
+Deno.test("sched_setscheduler() is sched_setscheduler_nocheck(): nobody has rights to check", () => {
+  runOn0(booted(), function* (k) {
+    const me = current(k);
+    assertEquals(sched_setscheduler(k, me, SCHED_FIFO, 0), -EINVAL);
+    assertEquals(sched_setscheduler(k, me, SCHED_FIFO, 7), 0);
+    assertEquals([me.policy, me.sched_class.name], [SCHED_FIFO, "rt"]);
+    assertEquals(sched_setscheduler(k, me, SCHED_NORMAL, 0), 0);
+    assertEquals(me.sched_class.name, "fair");
+    yield* cond_resched(k);
+  });
+});
+
+Deno.test("set_tsk_need_resched() marks the task that runs, clear_tsk_need_resched() takes the mark away", () => {
+  runOn0(booted(), function* (k) {
+    const me = current(k);
+    const other = yield* newThread(k, "other", function* (): MaySleep<void> {});
+    assertEquals(task_cpu(me), 0);
+    preempt_disable(k);
+    set_tsk_need_resched(k, other);
+    assert(!need_resched(k), "it does not run");
+    set_tsk_need_resched(k, me);
+    clear_tsk_need_resched(k, other);
+    assert(need_resched(k), "it is not the other's mark");
+    clear_tsk_need_resched(k, me);
+    assert(!need_resched(k));
+    preempt_enable(k);
+    wake_up_process(k, other);
+    yield* msleep(k, 1);
+  });
+});

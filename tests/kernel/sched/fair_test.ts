@@ -24,6 +24,7 @@ import {
   fair_sched_class,
   get_update_sysctl_factor,
   pick_next_task_fair,
+  prio_changed_fair,
   put_prev_task_fair,
   sched_slice,
   select_task_rq_fair,
@@ -399,4 +400,18 @@ Deno.test("all run time of a CPU is booked on somebody, once, also when others w
       assert(booked <= real && booked > 0.9 * 60e6, `${booked} of ${real} ${name}`);
     }, name);
   }, [2]);
+});
+
+Deno.test("prio_changed_fair() looks again when the running task has become less urgent and is not alone", () => {
+  for (const [running, prio, again] of [[2, 125, true], [2, 115, false], [1, 125, false]] as const) {
+    const k = bareKernel({}, []);
+    const rq = cpu_rq(k, 0);
+    const p = k.cpu.current as task_struct;
+    rq.curr = p;
+    p.on_rq = true;
+    rq.cfs.nr_running = running;
+    p.prio = prio;
+    prio_changed_fair(k, rq, p, 120);
+    assertEquals(k.cpu.need_resched, again, `${running} tasks, prio 120 to ${prio}`);
+  }
 });

@@ -12,6 +12,7 @@ import type { Kernel } from "../../../kernel/kernel.ts";
 import { kthread_run } from "../../../kernel/kthread.ts";
 import { current } from "../../../kernel/sched/core.ts";
 import {
+  __init_swait_queue_head,
   swait_active,
   swait_event_exclusive,
   swait_event_idle_exclusive,
@@ -23,11 +24,15 @@ import {
 } from "../../../kernel/sched/swait.ts";
 import { TASK_IDLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE } from "../../../kernel/sched/sched.ts";
 import {
+  add_wait_queue,
+  init_wait_entry,
   init_waitqueue_head,
+  remove_wait_queue,
   wait_event,
   wait_event_exclusive,
   wait_event_interruptible,
   wait_event_timeout,
+  wait_queue_entry,
   wait_queue_head,
   waitqueue_active,
   wake_up,
@@ -300,4 +305,43 @@ Deno.test("wait_event() and swait_event have three points: queued, tested in vai
     "through",
   ];
   assertEquals(points, [...once, ...once]);
+});
+
+Deno.test("a queue that was just made has no waiter; remove_wait_queue() takes one away before it is woken", () => {
+  assert(!swait_active(__init_swait_queue_head("q")));
+  const { finished } = runSmall({ cpus: 1 }, function* (k) {
+    const q = init_waitqueue_head("q");
+    const [stays, goes] = [new wait_queue_entry(), new wait_queue_entry()];
+    for (const entry of [stays, goes]) {
+      init_wait_entry(k, entry, 0);
+      add_wait_queue(q, entry);
+    }
+    remove_wait_queue(q, goes);
+    assertEquals([q.head.next === stays.entry, q.head.prev === stays.entry], [true, true]);
+    remove_wait_queue(q, stays);
+    assert(!waitqueue_active(q));
+    yield* doneVoid();
+  });
+  assert(finished);
+});
+
+Deno.test("swake_up_all() wakes everybody who waits, in order, and leaves the queue empty", () => {
+  const { finished } = runSmall({ cpus: 1 }, function* (k) {
+    const q = new swait_queue_head("q");
+    const log: string[] = [];
+    let open = false;
+    for (const name of ["a", "b", "c"]) {
+      const thread = yield* kthread_run(k, function* (kernel: Kernel): MaySleep<void> {
+        yield* swait_event_idle_exclusive(kernel, q, () => open);
+        log.push(name);
+      }, name);
+      yield* untilWaits(k, thread, "swait_event");
+    }
+    open = true;
+    swake_up_all(k, q);
+    assert(!swait_active(q));
+    yield* msleep(k, 20);
+    assertEquals(log, ["a", "b", "c"]);
+  });
+  assert(finished);
 });

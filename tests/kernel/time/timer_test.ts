@@ -16,7 +16,12 @@ import type { Kernel } from "../../../kernel/kernel.ts";
 import { in_serving_softirq, irqs_disabled, preempt_disable } from "../../../kernel/preempt.ts";
 import { current, set_current_state, wake_up_process } from "../../../kernel/sched/core.ts";
 import { kthread_bind, kthread_create, kthread_run } from "../../../kernel/kthread.ts";
-import { TASK_INTERRUPTIBLE, type task_struct, TASK_UNINTERRUPTIBLE } from "../../../kernel/sched/sched.ts";
+import {
+  TASK_IDLE,
+  TASK_INTERRUPTIBLE,
+  type task_struct,
+  TASK_UNINTERRUPTIBLE,
+} from "../../../kernel/sched/sched.ts";
 import { local_softirq_pending, statics as softirq } from "../../../kernel/softirq.ts";
 import { jiffies } from "../../../kernel/time/jiffies.ts";
 import {
@@ -36,6 +41,7 @@ import {
   run_local_timers,
   run_timer_softirq,
   schedule_timeout,
+  schedule_timeout_idle,
   schedule_timeout_uninterruptible,
   statics as timerStatics,
   timer_clear_idle,
@@ -552,4 +558,21 @@ Deno.test("a thread bound to another CPU can wake a sleeper there and back [cpus
     assertEquals(order, ["peer on 1"]);
   });
   assert(finished);
+});
+
+Deno.test("schedule_timeout_idle() sleeps without counting as load, for as long as it was told", () => {
+  const states: number[] = [];
+  const { finished } = runSmall({ cpus: 1 }, function* (k) {
+    const me = current(k);
+    function* watcher(kernel: Kernel): MaySleep<void> {
+      yield* msleep(kernel, 4);
+      states.push(me.state);
+    }
+    yield* kthread_run(k, watcher, "watcher");
+    const before = jiffies(k);
+    assertEquals(yield* schedule_timeout_idle(k, 10), 0);
+    assert(jiffies(k) - before >= 10);
+  });
+  assert(finished);
+  assertEquals(states, [TASK_IDLE]);
 });
