@@ -144,12 +144,13 @@ function isNamed({ name, label }: Declaration, symbol: string, kind: string): bo
   return name === symbol || label === symbol || (kind === "tracepoint" && name === `trace_${symbol}`);
 }
 
-/** Declarations by (our file, C file), both in the key. */
+/** Declarations that have the name of what they stand for, by (our file, C file), both in the key. */
 function placesByPair(rows: readonly Row[]): Map<string, Place[]> {
   const pairs = new Map<string, Place[]>();
   for (const row of rows) {
     if (row.kind === "field") continue;
     for (const declaration of row.ours) {
+      if (!isNamed(declaration, row.symbol, row.kind)) continue;
       const key = `${declaration.file}\t${row.path}`;
       const list = pairs.get(key);
       if (list === undefined) pairs.set(key, [{ row, declaration }]);

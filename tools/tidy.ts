@@ -38,7 +38,7 @@ export const LONG_FILES: Readonly<Record<string, string>> = {
   "kernel/workqueue.ts": "kernel/workqueue.c (6000)",
   "kernel/sched/core.ts": "kernel/sched/core.c (8100)",
   "kernel/time/timer.ts": "kernel/time/timer.c (2100)",
-  "tests/rcu/warn_catalogue_test.ts": "one table, an entry for each WARN of the mirrored functions",
+  "tests/rcu/warn_catalogue_test.ts": "one table (an entry for each WARN of the mirrored functions)",
 };
 
 /** Marks that say "not finished"; spelled so that this file does not contain them. */

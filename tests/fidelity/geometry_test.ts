@@ -25,9 +25,10 @@ import { rcu_is_last_leaf_node } from "../../rcu/tree_types.ts";
 import * as update from "../../rcu/update.ts";
 import { bareKernel, dmesg } from "../helpers.ts";
 
-/** A kernel in which the part of rcu_init() that makes the tree has run. */
+/** A kernel in which the part of rcu_init() that makes the tree has run; with the memory that its CPUs need. */
 function grow(wanted: Partial<Config>): Kernel {
-  const k = bareKernel({ memBytes: 8 * 2 ** 20, debug: false, ...wanted }, [
+  const memBytes = Math.max(8, Math.ceil((wanted.cpus ?? 1) * 96 / 1024)) * 2 ** 20;
+  const k = bareKernel({ memBytes, debug: false, ...wanted }, [
     update.statics,
     tree.statics,
   ]);

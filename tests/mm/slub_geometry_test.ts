@@ -119,7 +119,7 @@ const GEOMETRY: readonly (readonly [number, readonly string[]])[] = [
 
 for (const [cpus, expected] of GEOMETRY) {
   Deno.test(`calculate_order() gives the orders of the kernel's kmalloc caches cpus=${cpus}`, () => {
-    const k = bareKernel({ cpus, memBytes: 8 * 2 ** 20 }, []);
+    const k = bareKernel({ cpus, memBytes: 32 * 2 ** 20 }, []);
     const found = SIZES.map((size) => {
       const order = calculate_order(k, size);
       return `${order}/${Math.floor((PAGE_SIZE << order) / size)}`;

@@ -99,6 +99,7 @@ Deno.test("compareOrder() does not count what exists under another name, but for
       '\n/** It. @mirrors mm/a.c:three */\nexport const drei = KERNEL_STATIC("three", () => 3);\n',
   });
   assertEquals(map.order.renamed.map(({ symbol }) => symbol), ["one"]);
+  assertEquals(wrong(mapOf({ "mm/a.ts": file("mm/a.c", "two uno=one three") })), []);
   assertEquals(map.order.inOrder.get("1"), 2);
   assertStringIncludes(renderMap(map), "- mm/a.c: one is mm/a.ts#uno");
 });
