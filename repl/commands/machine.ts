@@ -79,7 +79,7 @@ const boot: Command<KernelSession> = {
       summary: "for how many CPUs it is built; 512 if not given",
     },
     { name: "kasan", type: "flag", summary: "red zones, quarantine, and reports as KASAN's" },
-    { name: "no-debug", type: "flag", summary: "without PROVE_RCU, lock debugging and sleep checks" },
+    { name: "debug-off", type: "flag", summary: "without PROVE_RCU, lock debugging and sleep checks" },
     { name: "debug-objects", type: "flag", summary: "notice an rcu_head that is queued twice" },
   ],
   examples: [
@@ -123,7 +123,7 @@ function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
     ...(args.has("fanout-leaf") ? { fanoutLeaf: args.int("fanout-leaf") } : {}),
     ...(args.has("nr-cpus") ? { nrCpus: args.int("nr-cpus") } : {}),
     ...(args.flag("kasan") ? { kasan: true } : {}),
-    ...(args.flag("no-debug") ? { debug: false } : {}),
+    ...(args.flag("debug-off") ? { debug: false } : {}),
     ...(args.flag("debug-objects") ? { debugObjects: true } : {}),
   };
 }

@@ -22,3 +22,10 @@ Deno.test("leaks of a run whose objects are in quarantine: none", async () => {
   const { out, status } = await kernelRan("boot --kasan; run ext4_kvfree_array_rcu; leaks");
   assertEquals(status, 0, out);
 });
+
+Deno.test("boot --debug-off leaves the checks of locks and readers out, and the token keeps it", async () => {
+  const { out } = await kernelRan("boot --debug-off; k.config.debug; run hello_kvfree_rcu; token");
+  assertMatch(out, /^false$/m);
+  const { out: again } = await kernelRan(`replay ${/TOKEN (\S+)/.exec(out)?.[1]}; k.config.debug`);
+  assertMatch(again, /^false$/m);
+});
