@@ -26,7 +26,7 @@ import { POINT_DELAY, POINT_IRQ, pt } from "./machine/points.ts";
 import { KernelOops, panicked, WARN_ONCE } from "./bug.ts";
 import { oops_end } from "./exit.ts";
 import type { Kernel } from "./kernel.ts";
-import { lockdep_sys_exit } from "./locking/lockdep.ts";
+import { lockdep_hardirq_enter, lockdep_hardirq_threaded, lockdep_sys_exit } from "./locking/lockdep.ts";
 import { irqs_disabled, local_irq_disable, local_irq_enable } from "./preempt.ts";
 import {
   current,
@@ -40,6 +40,7 @@ import { is_idle_task } from "./sched/sched.ts";
 import { generic_smp_call_function_single_interrupt } from "./smp.ts";
 import { irq_enter, irq_exit } from "./softirq.ts";
 import { KERNEL_STATIC, type StaticKey } from "./static.ts";
+import { hrtimer_interrupt } from "./time/hrtimer.ts";
 import { tick_sched_timer } from "./time/tick-sched.ts";
 import {
   trace_call_function_single_entry,
@@ -62,7 +63,7 @@ function* handleVector(k: Kernel, vector: number, user: boolean): Atomic<void> {
   switch (vector) {
     case VECTOR_TIMER:
       trace_local_timer_entry(k);
-      yield* tick_sched_timer(k, user);
+      yield* hrtimer_interrupt(k, tick_sched_timer, user);
       trace_local_timer_exit(k);
       break;
     case VECTOR_RESCHEDULE:
@@ -86,6 +87,7 @@ function* handleVector(k: Kernel, vector: number, user: boolean): Atomic<void> {
 
 /** Calls the device's handler, which must leave interrupts off. @mirrors kernel/irq/handle.c:handle_irq_event_percpu */
 function* handle_irq_event_percpu(k: Kernel, handler: (k: Kernel) => Atomic<void>): Atomic<void> {
+  lockdep_hardirq_threaded(k);
   yield* handler(k);
   if (irqs_disabled(k)) return;
   WARN_ONCE(k, true, `irq 0 handler ${handler.name} enabled interrupts`, "irq");
@@ -104,6 +106,7 @@ function* interrupt(k: Kernel): Coroutine {
   cpu.blockedOn = null;
   k.charge(IRQ_NS);
   yield* irq_enter(k);
+  lockdep_hardirq_enter(k);
   if (pt(k, POINT_IRQ, "irq")) yield STEP;
   yield* handleVector(k, vector, user);
   yield* irq_exit(k);

@@ -22,6 +22,7 @@ import { need_resched, scheduler_tick } from "../sched/core.ts";
 import { current, is_idle_task } from "../sched/sched.ts";
 import { local_softirq_pending, RCU_SOFTIRQ, TIMER_SOFTIRQ } from "../softirq.ts";
 import { DEFINE_PER_CPU, KERNEL_STATIC, type PerCpu, type StaticKey, this_cpu_ptr } from "../static.ts";
+import { programTick } from "./hrtimer.ts";
 import { jiffies, TICK_NSEC } from "./jiffies.ts";
 import { get_next_timer_interrupt, run_local_timers, timer_clear_idle } from "./timer.ts";
 
@@ -102,7 +103,7 @@ export function* update_process_times(k: Kernel, user_tick: boolean): Atomic<voi
 /** Starts the tick again, on the grid, after it was stopped. */
 function tick_nohz_restart(k: Kernel, ts: tick_sched): void {
   hrtimer_forward(k, ts, k.now());
-  k.programTimer(ts.last_tick);
+  programTick(k, ts.last_tick);
 }
 
 /** Moves the tick's expiry to the first line of the grid after `now`. */
@@ -146,7 +147,7 @@ function tick_nohz_next_event(k: Kernel, ts: tick_sched): number {
 function tick_nohz_stop_tick(k: Kernel, ts: tick_sched, expires: number): void {
   if (tick_do_timer_cpu(k) === k.cpu.id) tick_do_timer_cpu.set(k, TICK_DO_TIMER_NONE);
   ts.tick_stopped = true;
-  k.programTimer(expires);
+  programTick(k, expires);
 }
 
 /**
@@ -194,7 +195,7 @@ export function* tick_sched_timer(k: Kernel, user_tick: boolean): Atomic<void> {
   yield* update_process_times(k, user_tick);
   if (ts.tick_stopped) return;
   hrtimer_forward(k, ts, now);
-  k.programTimer(ts.last_tick);
+  programTick(k, ts.last_tick);
 }
 
 /** Starts the tick of this CPU: on the grid of jiffies. @mirrors kernel/time/tick-sched.c:tick_setup_sched_timer */
@@ -202,7 +203,7 @@ export function tick_setup_sched_timer(k: Kernel): void {
   const ts = this_cpu_ptr(k, tick_cpu_sched);
   ts.last_tick = last_jiffies_update(k);
   hrtimer_forward(k, ts, k.now());
-  k.programTimer(ts.last_tick);
+  programTick(k, ts.last_tick);
 }
 
 /** Whether the current CPU idles without a tick; for looks. @invented ts->tick_stopped */

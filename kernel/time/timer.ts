@@ -332,7 +332,7 @@ function get_target_base(k: Kernel, tflags: number): timer_base {
  * @mirrors kernel/sched/core.c:get_nohz_timer_target
  * @simplified no scheduling domains, no housekeeping mask
  */
-function get_nohz_timer_target(k: Kernel): number {
+export function get_nohz_timer_target(k: Kernel): number {
   const cpu = smp_processor_id(k);
   if (!idle_cpu(k, cpu)) return cpu;
   for (const i of for_each_online_cpu(k)) if (i !== cpu && !idle_cpu(k, i)) return i;
