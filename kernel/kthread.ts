@@ -22,7 +22,7 @@ import { do_exit } from "./exit.ts";
 import { kernel_thread } from "./fork.ts";
 import type { Kernel } from "./kernel.ts";
 import { list_add_tail, list_del_init, list_empty, list_first_entry, list_head } from "./list.ts";
-import { raw_spinlock_t, spin_lock, spin_unlock } from "./locking/spinlock.ts";
+import { spin_lock, spin_unlock, spinlock_t } from "./locking/spinlock.ts";
 import { allocObject, freeObject } from "./objects.ts";
 import { preempt_disable, preempt_enable } from "./preempt.ts";
 import { complete, completion, init_completion, wait_for_completion } from "./sched/completion.ts";
@@ -94,7 +94,7 @@ export const kthreadd_task: KernelStatic<task_struct | null> = KERNEL_STATIC<tas
 );
 const kthread_create_lock = KERNEL_STATIC(
   "kthread_create_lock",
-  () => new raw_spinlock_t("kthread_create_lock"),
+  () => new spinlock_t("kthread_create_lock"),
 );
 const kthread_create_list = KERNEL_STATIC(
   "kthread_create_list",

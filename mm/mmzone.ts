@@ -13,7 +13,7 @@
 
 import { PAGE_SHIFT } from "../kernel/machine/addr.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { raw_spinlock_t, type spinlock_t } from "../kernel/locking/spinlock.ts";
+import { spinlock_t } from "../kernel/locking/spinlock.ts";
 import type { task_struct } from "../kernel/sched/sched.ts";
 import { wait_queue_head } from "../kernel/sched/wait.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
@@ -183,7 +183,7 @@ export class zone {
   readonly vm_stat: Int32Array = new Int32Array(NR_VM_ZONE_STAT_ITEMS);
 
   constructor(readonly name: string, readonly index: number) {
-    this.lock = new raw_spinlock_t("zone->lock");
+    this.lock = new spinlock_t("zone->lock", "&zone->lock");
   }
 }
 

@@ -18,7 +18,7 @@ import type { Brand, VirtAddr } from "../kernel/machine/brand.ts";
 import type { MaySleep } from "../kernel/machine/effects.ts";
 import { __GFP_ZERO, gfp, GFP_KERNEL, type GfpSleep } from "../kernel/gfp.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { raw_spinlock_t, spin_lock, spin_unlock } from "../kernel/locking/spinlock.ts";
+import { spin_lock, spin_unlock, spinlock_t } from "../kernel/locking/spinlock.ts";
 import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
 import { mem_map, type page, page_to_phys, PAGE_USE_TABLE, virt_to_page } from "./mm_types.ts";
 import { free_page, get_zeroed_page } from "./page_alloc.ts";
@@ -51,7 +51,7 @@ const ENTRY_BYTES = 8;
 const GFP_PGTABLE_KERNEL: GfpSleep = gfp(GFP_KERNEL, __GFP_ZERO);
 
 /** `init_mm.page_table_lock`: serialises the linking of new tables. */
-const page_table_lock = KERNEL_STATIC("init_mm.page_table_lock", () => new raw_spinlock_t("page_table_lock"));
+const page_table_lock = KERNEL_STATIC("init_mm.page_table_lock", () => new spinlock_t("page_table_lock"));
 
 export const statics: readonly StaticKey[] = [page_table_lock];
 

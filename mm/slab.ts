@@ -18,7 +18,7 @@ import { array, embed, int, ptr, struct, u32, ulong } from "../kernel/machine/st
 import { ___GFP_RECLAIMABLE, ___GFP_ZERO, type Gfp } from "../kernel/gfp.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { mutex } from "../kernel/locking/mutex.ts";
-import { raw_spinlock_t, type spinlock_t } from "../kernel/locking/spinlock.ts";
+import { spinlock_t } from "../kernel/locking/spinlock.ts";
 import { KERNEL_STATIC, type KernelStatic } from "../kernel/static.ts";
 import { mem_map, NULL_PAGE, type page, page_address, page_list } from "./mm_types.ts";
 import { NR_SLAB_RECLAIMABLE, NR_SLAB_UNRECLAIMABLE } from "./mmzone.ts";
@@ -378,7 +378,7 @@ export function nearest_obj(k: Kernel, cache: kmem_cache, p: page, x: VirtAddr):
 
 /** The slabs of a cache that belong to no CPU. @mirrors mm/slab.h:kmem_cache_node @mirrors mm/slub.c:init_kmem_cache_node */
 export class kmem_cache_node {
-  readonly list_lock: spinlock_t = new raw_spinlock_t("list_lock");
+  readonly list_lock: spinlock_t = new spinlock_t("list_lock", "&n->list_lock");
   nr_partial = 0;
   /** Slabs with free objects; protected by list_lock. */
   readonly partial = new page_list();

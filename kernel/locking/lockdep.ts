@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * Which locks a task holds. Mirrors the held-lock stack of kernel/locking/lockdep.c and include/linux/lockdep.h (v5.7):
- * acquire, release, is it held, and the reports about locks that are released or kept wrongly.
+ * acquire, release, is it held, and the reports about locks that are released, kept or (with Config.rawLockNesting) nested
+ * wrongly.
  *
  * Invariant: it is observation. Nothing here is a point, takes virtual time or decides anything, and with Config.debug off
  * nobody calls it. Entries of the stack are made once and used again, so a lock costs no allocation.
@@ -18,15 +19,21 @@ import { HARDIRQ_MASK, SOFTIRQ_MASK, SOFTIRQ_OFFSET } from "../preempt.ts";
 import { dumpStackLines, KERN_DEBUG, KERN_WARNING, report, UTS_RELEASE } from "../printk.ts";
 import type { task_struct } from "../sched/sched.ts";
 import { isNotHelper, shortFileOf, type StackFrame, StackSnapshot } from "../stacktrace.ts";
-import { KERNEL_STATIC, type StaticKey } from "../static.ts";
+import { DEFINE_PER_CPU, KERNEL_STATIC, type StaticKey, this_cpu_ptr } from "../static.ts";
 import { SYSTEM_RUNNING, system_state } from "../system_state.ts";
 
-/** What waiting for a lock may do, weakest first. @mirrors include/linux/lockdep.h:lockdep_wait_type */
+/**
+ * What waiting for a lock may do, weakest first; the numbers are those with CONFIG_PROVE_RAW_LOCK_NESTING. Without it
+ * LD_WAIT_CONFIG is LD_WAIT_SPIN: see waitType().
+ *
+ * @mirrors include/linux/lockdep.h:lockdep_wait_type
+ */
 export const LD_WAIT_INV = 0; // not said
 export const LD_WAIT_FREE = 1; // nobody waits: RCU
-export const LD_WAIT_SPIN = 2;
-export const LD_WAIT_CONFIG = LD_WAIT_SPIN;
-export const LD_WAIT_SLEEP = 3;
+export const LD_WAIT_SPIN = 2; // spins: raw_spinlock_t
+export const LD_WAIT_CONFIG = 3; // spins, but sleeps with PREEMPT_RT: spinlock_t
+export const LD_WAIT_SLEEP = 4; // sleeps: mutexes
+export const LD_WAIT_MAX = 5; // a task that holds nothing
 
 /** Most locks that a task holds at a time. @mirrors include/linux/sched.h:MAX_LOCK_DEPTH */
 export const MAX_LOCK_DEPTH = 48;
@@ -49,11 +56,20 @@ export class lock_class {
   /** Acquisitions whose place is still to be kept. */
   placesLeft: number;
 
-  constructor(readonly name: string, readonly wait_type_outer: number, readonly wait_type_inner: number) {
-    this.placesLeft = wait_type_outer === LD_WAIT_INV && wait_type_inner === LD_WAIT_SPIN
-      ? SPIN_PLACES
-      : OTHER_PLACES;
+  /** The wait types are the kernel's, as they are compared and printed. */
+  constructor(
+    readonly name: string,
+    readonly wait_type_outer: number,
+    readonly wait_type_inner: number,
+    spins: boolean,
+  ) {
+    this.placesLeft = spins ? SPIN_PLACES : OTHER_PLACES;
   }
+}
+
+/** The number that this kernel has for a wait type: without CONFIG_PROVE_RAW_LOCK_NESTING one kind less. */
+function waitType(k: Kernel, type: number): number {
+  return k.config.rawLockNesting || type <= LD_WAIT_SPIN ? type : type - 1;
 }
 
 /** What lockdep knows of one lock. @mirrors include/linux/lockdep.h:lockdep_map */
@@ -88,7 +104,17 @@ class LockClasses {
 
 const lock_classes = KERNEL_STATIC("lock_classes", () => new LockClasses());
 
-export const statics: readonly StaticKey[] = [lock_classes];
+/** What PREEMPT_RT would make of the hard interrupt that a CPU is in. */
+class HardirqContext {
+  /** The handler would run in a thread. @mirrors include/linux/sched.h:task_struct.hardirq_threaded */
+  threaded = false;
+  /** What runs would run in a softirq. @mirrors include/linux/sched.h:task_struct.irq_config */
+  config = false;
+}
+
+const hardirqContext = DEFINE_PER_CPU("hardirq_context", () => new HardirqContext());
+
+export const statics: readonly StaticKey[] = [lock_classes, hardirqContext];
 
 /** @mirrors kernel/locking/lockdep.c:get_usage_char */
 function get_usage_char(mask: number, bit: number): string {
@@ -132,7 +158,7 @@ function print_lock(hlock: held_lock): string {
 
 /** What takes a lock on behalf of somebody else: macros and inline functions in C. */
 const TAKES_A_LOCK =
-  /^_*(raw_)?((spin|read|write|mutex)_((try)?lock|acquire)|down_(read|write)|rcu_(read_)?lock|lock_)/;
+  /^_*(raw_)?((spin|read|write|mutex)_((try)?lock|acquire)|down_(read|write)|rcu_(read_)?lock|lock_)|^might_lock|^(print|check)_.*wait_context$/;
 
 /** A function, or the line of one without a name. */
 function nameOf(frame: StackFrame | undefined): string {
@@ -171,7 +197,9 @@ function register_lock_class(k: Kernel, lock: lockdep_map): lock_class {
   const key = `${lock.wait_type_inner} ${lock.name}`;
   let found = byKey.get(key);
   if (found === undefined) {
-    found = new lock_class(lock.name, lock.wait_type_outer, lock.wait_type_inner);
+    const { wait_type_outer: outer, wait_type_inner: inner } = lock;
+    const spins = outer === LD_WAIT_INV && (inner === LD_WAIT_SPIN || inner === LD_WAIT_CONFIG);
+    found = new lock_class(lock.name, waitType(k, outer), waitType(k, inner), spins);
     byKey.set(key, found);
   }
   lock.class_cache = found;
@@ -193,6 +221,63 @@ function mark_usage(k: Kernel, class_: lock_class, trylock: boolean, read: numbe
     if ((count & SOFTIRQ_MASK) === 0) bits |= LOCK_USED_IN_SOFTIRQ << ENABLED_SHIFT;
   }
   class_.usage_mask |= bits << shift;
+}
+
+/** What may be waited for here, locks apart. @mirrors kernel/locking/lockdep.c:task_wait_context */
+function task_wait_context(k: Kernel): number {
+  const count = k.cpu.preempt_count;
+  if ((count & HARDIRQ_MASK) !== 0) {
+    const { threaded, config } = this_cpu_ptr(k, hardirqContext);
+    return threaded || config ? LD_WAIT_CONFIG : LD_WAIT_SPIN;
+  }
+  return (count & SOFTIRQ_OFFSET) !== 0 ? LD_WAIT_CONFIG : LD_WAIT_MAX;
+}
+
+/** @mirrors kernel/locking/lockdep.c:print_lock_invalid_wait_context */
+function print_lock_invalid_wait_context(k: Kernel, curr: task_struct, hlock: held_lock): void {
+  if (!debug_locks_off(k)) return;
+  const title = "[ BUG: Invalid wait context ]";
+  const curr_inner = task_wait_context(k);
+  hlock.acquire_ip = new StackSnapshot();
+  report(k, KERN_WARNING, title, [
+    "",
+    "=============================",
+    title,
+    print_kernel_ident(),
+    "-----------------------------",
+    `${curr.comm}/${curr.pid} is trying to lock:`,
+    print_lock(hlock),
+    "other info that might help us debug this:",
+    `context-{${curr_inner}:${curr_inner}}`,
+    ...lockdep_print_held_locks(curr),
+    "stack backtrace:",
+    ...dumpStackLines(k),
+  ]);
+}
+
+/**
+ * Reports a lock that may sleep, with PREEMPT_RT at least, where nothing may: under a lock that spins even then, or in a
+ * context that is none of a task even then. Returns whether it did.
+ *
+ * @mirrors kernel/locking/lockdep.c:check_wait_context
+ * @simplified only with Config.rawLockNesting; Linux compares without it too, and might_sleep() says the same
+ */
+function check_wait_context(k: Kernel, curr: task_struct, next: held_lock, trylock: boolean): boolean {
+  const { wait_type_inner, wait_type_outer } = (next.instance as lockdep_map).class_cache as lock_class;
+  if (wait_type_inner === LD_WAIT_INV || trylock) return false;
+  const next_outer = wait_type_outer === LD_WAIT_INV ? wait_type_inner : wait_type_outer;
+  let curr_inner = task_wait_context(k);
+  // What an interrupt interrupted does not count.
+  for (let depth = curr.lockdep_depth - 1; depth >= 0; depth--) {
+    const prev = curr.held_locks[depth];
+    if (prev.irq_context !== next.irq_context) break;
+    const prev_inner = (prev.instance?.class_cache as lock_class).wait_type_inner;
+    // Not just the last: RCU in a stricter context does not loosen it.
+    if (prev_inner !== LD_WAIT_INV) curr_inner = Math.min(curr_inner, prev_inner);
+  }
+  if (next_outer <= curr_inner) return false;
+  print_lock_invalid_wait_context(k, curr, next);
+  return true;
 }
 
 /** @mirrors kernel/locking/lockdep.c:print_unlock_imbalance_bug */
@@ -267,6 +352,7 @@ export function lock_acquire(
   hlock.instance = lock;
   hlock.read = read;
   hlock.irq_context = ((count & HARDIRQ_MASK) !== 0 ? 2 : 0) + ((count & SOFTIRQ_OFFSET) !== 0 ? 1 : 0);
+  if (k.config.rawLockNesting && check_wait_context(k, curr, hlock, trylock)) return;
   if (check) mark_usage(k, class_, trylock, read);
   hlock.acquire_ip = class_.placesLeft > 0 ? keepPlace(k, class_) : null;
   curr.lockdep_depth = depth + 1;
@@ -345,6 +431,43 @@ export function lock_is_held(k: Kernel, lock: lockdep_map): boolean {
 /** How many locks `p` holds. @mirrors include/linux/lockdep.h:lockdep_depth */
 export function lockdep_depth(k: Kernel, p: task_struct): number {
   return debug_locks(k) ? p.lockdep_depth : 0;
+}
+
+/**
+ * Says that `lock` may be taken here, so that what is wrong with that is found whether it is or not. Nothing without
+ * Config.rawLockNesting.
+ *
+ * @mirrors include/linux/lockdep.h:might_lock
+ */
+export function might_lock(k: Kernel, lock: { readonly dep_map: lockdep_map }): void {
+  if (!k.config.rawLockNesting || !k.config.debug) return;
+  lock_acquire(k, lock.dep_map, false, 0, true);
+  lock_release(k, lock.dep_map);
+}
+
+/** The next hard interrupt is one until it says otherwise. @mirrors include/linux/irqflags.h:lockdep_hardirq_enter */
+export function lockdep_hardirq_enter(k: Kernel): void {
+  this_cpu_ptr(k, hardirqContext).threaded = false;
+}
+
+/** The handler of an interrupt begins that would be a thread. @mirrors include/linux/irqflags.h:lockdep_hardirq_threaded */
+export function lockdep_hardirq_threaded(k: Kernel): void {
+  this_cpu_ptr(k, hardirqContext).threaded = true;
+}
+
+/**
+ * The callback of a timer begins, which would be in a softirq unless the timer is for hard interrupts. Returns whether it is.
+ *
+ * @mirrors include/linux/irqflags.h:lockdep_hrtimer_enter
+ */
+export function lockdep_hrtimer_enter(k: Kernel, timer: { readonly is_hard: boolean }): boolean {
+  if (!timer.is_hard) this_cpu_ptr(k, hardirqContext).config = true;
+  return timer.is_hard;
+}
+
+/** @mirrors include/linux/irqflags.h:lockdep_hrtimer_exit */
+export function lockdep_hrtimer_exit(k: Kernel, expires_in_hardirq: boolean): void {
+  if (!expires_in_hardirq) this_cpu_ptr(k, hardirqContext).config = false;
 }
 
 /** @mirrors kernel/locking/lockdep.c:print_held_locks_bug */

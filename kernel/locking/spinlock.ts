@@ -27,9 +27,16 @@ import {
   preempt_enable,
 } from "../preempt.ts";
 import { dumpStackLines, KERN_EMERG, report } from "../printk.ts";
-import { LD_WAIT_INV, LD_WAIT_SPIN, lock_acquire, lock_release, lockdep_map } from "./lockdep.ts";
+import {
+  LD_WAIT_CONFIG,
+  LD_WAIT_INV,
+  LD_WAIT_SPIN,
+  lock_acquire,
+  lock_release,
+  lockdep_map,
+} from "./lockdep.ts";
 
-/** A queued spinlock. `spinlock_t` and `raw_spinlock_t` are the same thing without PREEMPT_RT. @mirrors include/linux/spinlock_types.h:raw_spinlock_t */
+/** A queued spinlock that spins whatever the kernel is built with. @mirrors include/linux/spinlock_types.h:raw_spinlock_t */
 export class raw_spinlock_t implements Spinnable {
   owner: Cpu | null = null;
   /** Who took it: the task that runs on `owner`, unless that sleeps with the lock held. */
@@ -39,12 +46,23 @@ export class raw_spinlock_t implements Spinnable {
   readonly waiters: Cpu[] = [];
   readonly dep_map: lockdep_map;
 
-  constructor(readonly name: string) {
-    this.dep_map = new lockdep_map(name, LD_WAIT_INV, LD_WAIT_SPIN);
+  /** `depName` is what lockdep calls it, where that is something else. */
+  constructor(readonly name: string, depName = name, wait_type = LD_WAIT_SPIN) {
+    this.dep_map = new lockdep_map(depName, LD_WAIT_INV, wait_type);
   }
 }
 
-export type spinlock_t = raw_spinlock_t;
+/**
+ * A spinlock that sleeps with PREEMPT_RT, so that it must not be taken under a raw_spinlock_t. Here both are the same thing,
+ * and all functions take either; Config.rawLockNesting tells them apart.
+ *
+ * @mirrors include/linux/spinlock_types.h:spinlock_t
+ */
+export class spinlock_t extends raw_spinlock_t {
+  constructor(name: string, depName = name) {
+    super(name, depName, LD_WAIT_CONFIG);
+  }
+}
 
 function takeLock(lock: raw_spinlock_t, cpu: Cpu): void {
   lock.owner = cpu;

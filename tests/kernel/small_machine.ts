@@ -42,6 +42,7 @@ import { statics as smp } from "../../kernel/smp.ts";
 import { statics as smpboot } from "../../kernel/smpboot.ts";
 import { statics as softirq } from "../../kernel/softirq.ts";
 import { statics as system } from "../../kernel/system_state.ts";
+import { statics as hrtimer } from "../../kernel/time/hrtimer.ts";
 import { statics as jiffies } from "../../kernel/time/jiffies.ts";
 import { statics as tick_sched } from "../../kernel/time/tick-sched.ts";
 import { statics as timer } from "../../kernel/time/timer.ts";
@@ -63,6 +64,7 @@ export const kernelStatics = [
   smpboot,
   softirq,
   timer,
+  hrtimer,
   tick_sched,
   kthread,
   workqueue,
