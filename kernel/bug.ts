@@ -10,6 +10,7 @@
 
 import { formatAddr } from "./machine/addr.ts";
 import type { Kernel } from "./kernel.ts";
+import { print_modules } from "./module_list.ts";
 import { dumpStackLines, KERN_ALERT, KERN_EMERG, KERN_WARNING, report } from "./printk.ts";
 import { callTrace } from "./stacktrace.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "./static.ts";
@@ -135,36 +136,51 @@ export function __warn(k: Kernel, text: string, title?: string): void {
     "------------[ cut here ]------------",
     ...(text === "" ? [] : [text]),
     warning,
-    "Modules linked in:",
+    print_modules(k),
     ...dumpStackLines(k),
     "---[ end trace 0000000000000000 ]---",
   ]);
 }
 
+/** Bits of a page fault's error code: what was tried. */
+const X86_PF_WRITE = 1 << 1;
+const X86_PF_INSTR = 1 << 4;
+
 /**
- * A kernel access to an address that is not mapped: an oops.
+ * A kernel access to an address that is not mapped: an oops. With `instr` the CPU was to execute what is there.
  *
  * @mirrors arch/x86/mm/fault.c:no_context
+ * @simplified no registers and no page tables are shown; RIP only where it is what is wrong
  */
-export function page_fault_oops(k: Kernel, addr: number, write: boolean): never {
+export function page_fault_oops(k: Kernel, addr: number, write: boolean, instr = false): never {
   const canonical = addr < 2 ** 48;
-  const what = write ? "write" : "read";
+  const what = instr ? "instruction fetch" : write ? "write access" : "read access";
+  const error_code = hex4((write ? X86_PF_WRITE : 0) | (instr ? X86_PF_INSTR : 0));
   const title = addr < 4096
     ? `BUG: kernel NULL pointer dereference, address: ${formatAddr(addr)}`
     : canonical
     ? `BUG: unable to handle page fault for address: ${formatAddr(addr)}`
     : `general protection fault, probably for non-canonical address 0x${formatAddr(addr)}: 0000 [#1]`;
+  const [who, ...trace] = dumpStackLines(k);
   report(k, KERN_ALERT, title, [
     title,
     ...(canonical
       ? [
-        `#PF: supervisor ${what} access in kernel mode`,
-        `#PF: error_code(0x${(write ? 2 : 0).toString(16).padStart(4, "0")}) - not-present page`,
-        "Oops: 0000 [#1]",
+        `#PF: supervisor ${what} in kernel mode`,
+        `#PF: error_code(0x${error_code}) - not-present page`,
+        `Oops: ${error_code} [#1]`,
       ]
       : []),
-    ...dumpStackLines(k),
+    who,
+    ...(instr ? [`RIP: 0010:0x${formatAddr(addr)}`, "Code: Bad RIP value."] : []),
+    ...trace,
+    ...(instr ? [print_modules(k), `CR2: ${formatAddr(addr)}`] : []),
     "---[ end trace 0000000000000000 ]---",
   ]);
   throw new KernelOops(title);
+}
+
+/** As %04lx prints it. */
+function hex4(value: number): string {
+  return value.toString(16).padStart(4, "0");
 }

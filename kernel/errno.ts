@@ -12,6 +12,7 @@ export const ENOENT = 2;
 export const EINTR = 4;
 export const ENXIO = 6;
 export const EAGAIN = 11;
+export const EWOULDBLOCK = EAGAIN;
 export const ENOMEM = 12;
 export const EBUSY = 16;
 export const EEXIST = 17;

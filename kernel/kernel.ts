@@ -18,12 +18,20 @@ import type { Atomic } from "./machine/effects.ts";
 import { Machine } from "./machine/machine.ts";
 import type { Config } from "./config.ts";
 import { digestOf } from "./digest.ts";
-import { type KvfreeOps, type MmOps, NO_KVFREE, NO_MM, NO_RCU, type RcuOps } from "./hooks.ts";
+import {
+  type KernelParts,
+  type KvfreeOps,
+  type MmOps,
+  NO_KVFREE,
+  NO_MM,
+  NO_RCU,
+  type RcuOps,
+} from "./hooks.ts";
 
 /** Page frames at the bottom of RAM that hold emulated .data and are never given to the page allocator. */
 export const DATA_PAGES = 256;
 /** Bytes of .data that are reckoned for one CPU. */
-const DATA_PER_CPU = 512;
+const DATA_PER_CPU = 1024;
 
 /** A report of the kernel about itself: WARN, BUG, KASAN and the like. */
 export interface KernelReport {
@@ -47,6 +55,8 @@ export class Kernel extends Machine {
   rcu: RcuOps = NO_RCU;
   mm: MmOps = NO_MM;
   kvfree: KvfreeOps = NO_KVFREE;
+  /** What stands in for parts of the configuration; the same after every power cycle. */
+  parts: KernelParts = {};
 
   /** Emulated objects that are plain classes here but whose address stands in RAM, by address. */
   private readonly owners = new Map<number, object>();

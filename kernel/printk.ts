@@ -9,6 +9,7 @@
 
 import { trace_console } from "./trace/events/printk.ts";
 import type { Kernel } from "./kernel.ts";
+import { frameName } from "./module_list.ts";
 import { callTrace } from "./stacktrace.ts";
 
 export const KERN_EMERG = 0;
@@ -65,7 +66,7 @@ export function dumpStackLines(k: Kernel): string[] {
   return [
     `CPU: ${k.cpu.id} PID: ${task.pid} Comm: ${task.comm.slice(0, 20)} Not tainted ${UTS_RELEASE} #1`,
     "Call Trace:",
-    ...callTrace().map((name) => ` ${name}`),
+    ...callTrace().map((name) => ` ${frameName(k, name)}`),
   ];
 }
 

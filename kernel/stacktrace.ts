@@ -4,7 +4,9 @@
  *
  * Through `yield*` a suspended chain of generators is a real call chain while it runs, so the host's stack is the
  * kernel's. Looking at it costs microseconds: it is done for reports, for fault-injection filters and on request.
- * It is observation: no part of a run depends on it, but for injection rules that name a function.
+ * It is observation: no part of a run depends on it, but for injection rules that name a function, and for the names
+ * that reports print. So those are the same wherever the files are, and also when they were compiled to JavaScript file
+ * by file; in a bundle of one file they are not.
  *
  * @invented the stack is the host's
  * @module
@@ -29,13 +31,13 @@ interface V8Error {
   prepareStackTrace?: ((error: Error, sites: readonly CallSite[]) => unknown) | undefined;
 }
 
-/** Some hosts name files by URL, some by path. */
-function withoutScheme(file: string): string {
-  return file.replace(/^file:\/\//, "");
+/** The name of a source file: some hosts name files by URL, some by path, and some run what was compiled from it. */
+function sourceName(file: string): string {
+  return file.replace(/^file:\/\//, "").replace(/\.js$/, ".ts");
 }
 
 /** Where the project's files are, as the host names them. */
-const ROOT = withoutScheme(new URL("../", import.meta.url).href);
+const ROOT = sourceName(new URL("../", import.meta.url).href);
 
 const ENGINE = ROOT + "kernel/machine/machine.ts";
 
@@ -71,7 +73,7 @@ function framesOf(sites: readonly CallSite[], anonymous: boolean): StackFrame[] 
     const name = site.getFunctionName() ?? "";
     if (name === "stackFrames" || name === "next" || (name === "" && !anonymous)) continue;
     // The script's name costs little; the file's name and line go through the host's source map.
-    const file = withoutScheme(site.getScriptNameOrSourceURL?.() ?? site.getFileName() ?? "");
+    const file = sourceName(site.getScriptNameOrSourceURL?.() ?? site.getFileName() ?? "");
     // Below the engine the stack is the host's.
     if (file === ENGINE && name.endsWith("runCpu")) break;
     if (file === "" || file.startsWith(ROOT + "kernel/machine/")) continue;

@@ -27,6 +27,9 @@ export const VMEMMAP_START = 0xea00_0000_0000 as VirtAddr;
 export const VMALLOC_END = 0xe8ff_ffff_ffff as VirtAddr;
 /** Start of kernel text: where functions get their addresses. */
 export const TEXT_START = 0xffff_8100_0000 as VirtAddr;
+/** The module area: 1520 MiB above the kernel's own text. */
+export const MODULES_VADDR = 0xffff_a000_0000 as VirtAddr;
+export const MODULES_END = 0xffff_ff00_0000 as VirtAddr;
 /** One past the largest address that exists here. */
 export const ADDRESS_LIMIT = 2 ** 48;
 

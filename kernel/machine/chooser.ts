@@ -14,7 +14,7 @@ import { Random } from "./random.ts";
 
 /** A named way to interleave CPUs. */
 export interface Policy {
-  readonly name: "time" | "fine";
+  readonly name: "time" | "fine" | "run-on";
   /** Number in tokens. */
   readonly id: number;
   /** Window length in virtual ns: CPUs run one after the other, a window at a time. */
@@ -29,8 +29,18 @@ export interface Policy {
 export const POLICY_TIME: Policy = { name: "time", id: 1, windowNs: 1000, meanGap: 1000, maxStall: 8 };
 /** Finer windows, longer stalls: random exploration. */
 export const POLICY_FINE: Policy = { name: "fine", id: 2, windowNs: 100, meanGap: 200, maxStall: 16 };
+/**
+ * A CPU runs on until it blocks, as good as always: bounded search, where one stall of a window is one preemption.
+ */
+export const POLICY_RUN_ON: Policy = {
+  name: "run-on",
+  id: 3,
+  windowNs: 64_000,
+  meanGap: 50,
+  maxStall: 18,
+};
 /** Every policy, by name. */
-export const POLICIES: readonly Policy[] = [POLICY_TIME, POLICY_FINE];
+export const POLICIES: readonly Policy[] = [POLICY_TIME, POLICY_FINE, POLICY_RUN_ON];
 
 /** Version of policies and sites; part of every token. */
 export const POLICY_VERSION = 1;
@@ -42,6 +52,17 @@ export interface Deviation {
   readonly stall: number;
 }
 
+/** A point that was passed after the start, with the name of its site. */
+export interface PassedPoint {
+  readonly cpu: number;
+  /** Thread, or "hardirq" and "softirq". */
+  readonly thread: string;
+  readonly kind: number;
+  readonly object: string;
+  readonly site: number;
+  readonly nth: number;
+}
+
 /** What to run with. `deviations` null: the seed draws them. */
 export interface Schedule {
   readonly policy: Policy;
@@ -49,6 +70,8 @@ export interface Schedule {
   readonly deviations: readonly Deviation[] | null;
   /** Count every site, so that drawn deviations can be listed afterwards (slow, the run is the same). */
   readonly recordSites?: boolean;
+  /** Told of every point before a stall happens there (slow, the run is the same). It must not change the machine. */
+  readonly onPoint?: (point: PassedPoint) => void;
 }
 
 /** Largest stall exponent a token can name (65 ms). */
@@ -67,6 +90,8 @@ export class Chooser {
   private readonly plannedSites = new Set<number>();
   private readonly counts = new Map<number, number>();
   private started = false;
+  /** Whether every site is counted, not only those of planned stalls. */
+  private readonly countsAll: boolean;
   /** Deviations that happened, when sites are counted. */
   readonly taken: Deviation[] = [];
 
@@ -79,6 +104,7 @@ export class Chooser {
       this.planned.set(`${d.site}:${d.nth}`, d.stall);
       this.plannedSites.add(d.site);
     }
+    this.countsAll = schedule.recordSites === true || schedule.onPoint !== undefined;
   }
 
   /** From now on deviations happen and sites are counted. */
@@ -88,7 +114,7 @@ export class Chooser {
 
   /** Whether each point must be looked at, because sites are counted. */
   get countsSites(): boolean {
-    return this.started && (this.plannedSites.size > 0 || this.schedule.recordSites === true);
+    return this.started && (this.plannedSites.size > 0 || this.countsAll);
   }
 
   /** Points until the next drawn deviation; Infinity when the list decides. */
@@ -109,10 +135,15 @@ export class Chooser {
 
   /** Counts `site`; the stall planned for this occurrence, or -1. */
   atSite(site: number): number {
-    if (this.schedule.recordSites !== true && !this.plannedSites.has(site)) return -1;
+    if (!this.countsAll && !this.plannedSites.has(site)) return -1;
     const nth = (this.counts.get(site) ?? 0) + 1;
     this.counts.set(site, nth);
     return this.planned.get(`${site}:${nth}`) ?? -1;
+  }
+
+  /** Tells who wants to know of the point whose site was just counted. */
+  tell(cpu: number, thread: string, kind: number, object: string, site: number): void {
+    this.schedule.onPoint?.({ cpu, thread, kind, object, site, nth: this.counts.get(site) ?? 1 });
   }
 
   /** Notes a drawn deviation at the site just counted. */

@@ -209,8 +209,11 @@ export class Machine {
   }
 
   private countSite(kind: number, object: SiteObject): void {
-    const site = siteHash(this.contextName(), kind, typeof object === "string" ? object : object.name);
+    const thread = this.contextName();
+    const name = typeof object === "string" ? object : object.name;
+    const site = siteHash(thread, kind, name);
     const planned = this.chooser.atSite(site);
+    this.chooser.tell(this.cpu.id, thread, kind, name, site);
     if (planned >= 0) this.stall(planned);
     if (this.untilStall > 0) return;
     this.chooser.record(site, this.drawnStall());
