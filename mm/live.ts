@@ -12,11 +12,13 @@
  * @module
  */
 
-import { PAGE_OFFSET, PAGE_SIZE, pfnToVirt } from "../kernel/machine/addr.ts";
+import { PAGE_OFFSET, PAGE_SIZE } from "../kernel/machine/addr.ts";
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
-import { mem_map, type page, page_address, PAGE_USE_KERNEL, PG_buddy, PG_reserved } from "./mm_types.ts";
+import { kmemleak_not_leak } from "./kmemleak.ts";
+import { mem_map, type page, page_address, PG_buddy, PG_reserved } from "./mm_types.ts";
+import { rootRanges } from "./roots.ts";
 import { slabLiveObjects, slabObjectAt } from "./slab_live.ts";
 import { vmallocLiveAreas, vmallocOwnAddresses } from "./vmalloc.ts";
 
@@ -40,7 +42,7 @@ export interface MemoryVerdict {
 }
 
 /** Objects that kernel structures own, by address; the value is the birth it is valid for. */
-const notLeak = KERNEL_STATIC("kmemleak_not_leak", () => new Map<number, number>());
+const notLeak = KERNEL_STATIC("notLeak", () => new Map<number, number>());
 
 export const statics: readonly StaticKey[] = [notLeak];
 
@@ -48,13 +50,15 @@ export const statics: readonly StaticKey[] = [notLeak];
 const OWN_CACHES = new Set(["kmem_cache", "kmem_cache_node", "vmap_area", "task_struct"]);
 
 /**
- * Says that the object at `addr` belongs to a kernel structure that the scan cannot see.
+ * Says that the object at `addr` belongs to a kernel structure that no scan can see, because it is a class.
  *
- * @mirrors mm/kmemleak.c:kmemleak_not_leak
+ * @invented in C such a structure is memory and holds the pointer itself
  */
-export function kmemleak_not_leak(k: Kernel, addr: VirtAddr): void {
+export function keptByKernel(k: Kernel, addr: VirtAddr): void {
   const object = slabObjectAt(k, addr);
-  if (object !== undefined) notLeak(k).set(addr, object.birth);
+  if (object === undefined) return;
+  notLeak(k).set(addr, object.birth);
+  kmemleak_not_leak(k, addr);
 }
 
 function* livePages(k: Kernel): Generator<LiveObject, void, void> {
@@ -91,17 +95,6 @@ function find(objects: readonly LiveObject[], addr: number): number {
     else return middle;
   }
   return -1;
-}
-
-/** Ranges of memory where pointers may stand that nobody allocated since. */
-function* rootRanges(k: Kernel): Generator<readonly [VirtAddr, number], void, void> {
-  yield [pfnToVirt(0), k.dataEnd];
-  const m = mem_map(k);
-  for (const pfn of k.ram.touchedPages()) {
-    if (m.use[pfn] === PAGE_USE_KERNEL && m.birth[pfn] !== 0) {
-      yield [page_address(pfn as page), PAGE_SIZE << m.order[pfn]];
-    }
-  }
 }
 
 /** Sorts the allocations made after event `since` into live, pending in RCU, and leaked. @invented see the head of this file */

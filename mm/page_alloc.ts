@@ -51,6 +51,7 @@ import {
   show_gfp_flags,
 } from "../kernel/gfp.ts";
 import { type Kernel, NULL } from "../kernel/kernel.ts";
+import { might_lock } from "../kernel/locking/lockdep.ts";
 import {
   spin_lock,
   spin_lock_irqsave,
@@ -1653,6 +1654,11 @@ export function __alloc_pages_nodemask<F extends Gfp>(
   return allocPagesBody(k, gfp_mask, order) as Colour<F, page>;
 }
 
+/** Who allocates pages may take the lock of the zone: not just when this CPU's list happens to be empty. */
+function mayTakeZoneLock(k: Kernel): void {
+  might_lock(k, contig_page_data(k).node_zones[ZONE_NORMAL].lock);
+}
+
 function* allocPagesAfterPoint(k: Kernel, gfp_mask: Gfp, order: number): MaySleep<page> {
   yield STEP;
   return yield* __alloc_pages_nodemask(k, gfp_mask, order);
@@ -1667,6 +1673,7 @@ function* allocPagesAfterPoint(k: Kernel, gfp_mask: Gfp, order: number): MaySlee
  * @mirrors include/linux/gfp.h:alloc_pages
  */
 export function alloc_pages<F extends Gfp>(k: Kernel, gfp_mask: F, order: number): Colour<F, page> {
+  if (k.config.rawLockNesting) mayTakeZoneLock(k);
   if (pt(k, POINT_ALLOC, "alloc_pages")) {
     return allocPagesAfterPoint(k, gfp_mask, order) as Colour<F, page>;
   }
@@ -1691,6 +1698,7 @@ function* getFreePages(k: Kernel, gfp_mask: Gfp, order: number, atPoint: boolean
  */
 export function __get_free_pages<F extends Gfp>(k: Kernel, gfp_mask: F, order: number): Colour<F, VirtAddr> {
   const flags = (gfp_mask & ~___GFP_HIGHMEM) as F;
+  if (k.config.rawLockNesting) mayTakeZoneLock(k);
   if (pt(k, POINT_ALLOC, "alloc_pages")) return getFreePages(k, flags, order, true) as Colour<F, VirtAddr>;
   if (order === 0) {
     const page = takeFromPcp(k, flags);

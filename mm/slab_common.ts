@@ -69,6 +69,7 @@ import {
 } from "./slab.ts";
 import { kasan_kmalloc_large, kasan_krealloc } from "./kasan/common.ts";
 import { kasan_cache_shrink, kasan_cache_shutdown } from "./kasan/generic.ts";
+import { kmemleak_alloc } from "./kmemleak.ts";
 import {
   __kmalloc,
   __kmem_cache_alias,
@@ -340,7 +341,8 @@ export function* slab_kmem_cache_release(k: Kernel, s: kmem_cache): Atomic<void>
 }
 
 /**
- * Destroys a cache that has no objects; one with objects is reported and stays. A merged cache loses one user.
+ * Destroys a cache that has no objects; one with objects is reported and stays. A merged cache loses one user. At level
+ * v6.12 it waits for what kvfree_rcu() holds first: some of it may be the cache's.
  *
  * Context: process context.
  *
@@ -348,6 +350,7 @@ export function* slab_kmem_cache_release(k: Kernel, s: kmem_cache): Atomic<void>
  */
 export function* kmem_cache_destroy(k: Kernel, s: kmem_cache | null): MaySleep<void> {
   if (s === null) return;
+  if (k.kvfree.kvfree_rcu_barrier !== null) yield* k.kvfree.kvfree_rcu_barrier(k);
   yield* mutex_lock(k, slab_mutex(k));
   s.refcount--;
   if (s.refcount === 0 && (yield* shutdown_cache(k, s)) !== 0) {
@@ -489,6 +492,7 @@ function* kmalloc_order(k: Kernel, size: number, gfpflags: Gfp, order: number): 
   const ret = p === NULL_PAGE ? NULL : page_address(p);
   if (ret !== NULL) mod_node_page_state(k, NR_SLAB_UNRECLAIMABLE, 1 << order);
   yield* kasan_kmalloc_large(k, ret, size, flags);
+  if (k.config.kmemleak) kmemleak_alloc(k, ret, size, 1, flags);
   return ret;
 }
 

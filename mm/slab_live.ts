@@ -16,7 +16,7 @@ import { SHADOW_FREE_PAGE } from "../kernel/machine/ram.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { dumpStackLines, KERN_ERR, report } from "../kernel/printk.ts";
 import { allocationCaller } from "../kernel/stacktrace.ts";
-import { KERNEL_STATIC, type StaticKey } from "../kernel/static.ts";
+import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
 import { compound_head, mem_map, type page, page_address, PG_slab, virt_to_page } from "./mm_types.ts";
 import { cacheTable, type kmem_cache } from "./slab.ts";
 
@@ -78,7 +78,13 @@ const liveObjects = KERNEL_STATIC(
   (k) => k.reusable("liveObjects", () => new LiveObjects(mem_map(k).nrPages), (kept) => kept.clear()),
 );
 
-export const statics: readonly StaticKey[] = [liveObjects];
+/** Objects that allocators of their own have put into large blocks. @invented see placeObject() */
+export const placedObjects: KernelStatic<Set<VirtAddr>> = KERNEL_STATIC(
+  "placedObjects",
+  () => new Set<VirtAddr>(),
+);
+
+export const statics: readonly StaticKey[] = [liveObjects, placedObjects];
 
 /** What is known of a slab object. */
 export interface SlabObject {
@@ -194,6 +200,15 @@ export function describe_object(k: Kernel, addr: VirtAddr): string[] {
 }
 
 const RULE = "=".repeat(66);
+
+/**
+ * Says that an object of an allocator of one's own starts at `ptr`, inside of a large block: kfree() of it frees the block.
+ *
+ * @invented without KASAN C frees a large block by any address in it, here only by one for which somebody answers
+ */
+export function placeObject(k: Kernel, ptr: VirtAddr): void {
+  placedObjects(k).add(ptr);
+}
 
 /**
  * Reports a free of something that is not a live object, at the call; the caller then does not carry it out.

@@ -180,6 +180,7 @@ import {
   kasan_slab_free,
   kasan_unpoison_object_data,
 } from "./kasan/common.ts";
+import { kmemleak_alloc_recursive, kmemleak_free, kmemleak_free_recursive } from "./kmemleak.ts";
 import { mod_node_page_state } from "./vmstat.ts";
 
 /** Partial slabs that a node keeps at least, and at most, whatever the object size. */
@@ -387,6 +388,7 @@ export function kmem_cache_flags(_k: Kernel, _object_size: number, flags: number
 
 /** True when the large object must not be freed. @mirrors mm/slub.c:kfree_hook */
 function kfree_hook(k: Kernel, x: VirtAddr): boolean {
+  if (k.config.kmemleak) kmemleak_free(k, x);
   return kasan_kfree_large(k, x);
 }
 
@@ -394,6 +396,7 @@ function kfree_hook(k: Kernel, x: VirtAddr): boolean {
 
 /** True when the object must not be freed. @mirrors mm/slub.c:slab_free_hook */
 function slab_free_hook(k: Kernel, s: kmem_cache, p: page, x: VirtAddr): boolean {
+  if (k.config.kmemleak) kmemleak_free_recursive(k, x, s.flags);
   if (k.config.debugObjects) debug_check_no_obj_freed(k, x, s.object_size);
   return kasan_slab_free(k, s, p, x);
 }
@@ -1060,6 +1063,16 @@ function slab_post_alloc_hook(k: Kernel, s: kmem_cache, flags: Gfp, object: Virt
   return kasan_slab_alloc(k, s, object, (flags & gfp_allowed_mask(k)) as Gfp);
 }
 
+/**
+ * Tells kmemleak of a new object. What the two boot caches give stands for classes: no memory points at it.
+ *
+ * @invented the last lines of slab_post_alloc_hook(), for the plain path as well
+ */
+function kmemleakHook(k: Kernel, s: kmem_cache, flags: Gfp, object: VirtAddr): void {
+  const min_count = s === boot_kmem_cache(k) || s === boot_kmem_cache_node(k) ? 0 : 1;
+  kmemleak_alloc_recursive(k, object, s.object_size, min_count, s.flags, flags);
+}
+
 /** An object from the CPU's freelist, NULL when it is empty. @invented the fast path in slab_alloc_node() */
 function take_from_freelist(k: Kernel, s: kmem_cache): VirtAddr {
   const c = raw_cpu_ptr(k, s);
@@ -1089,6 +1102,7 @@ function* slab_alloc_node(k: Kernel, s: kmem_cache, gfpflags: Gfp, atPoint: bool
     k.ram.rawFill(object - PAGE_OFFSET, s.object_size, 0);
   }
   if ((s.flags & SLAB_KASAN) !== 0) yield* slab_post_alloc_hook(k, s, gfpflags, object);
+  if (k.config.kmemleak) kmemleakHook(k, s, gfpflags, object);
   return object;
 }
 
@@ -1105,6 +1119,7 @@ function slab_alloc_plain(k: Kernel, s: kmem_cache, gfpflags: Gfp): VirtAddr {
     if ((gfpflags & gfp_allowed_mask(k) & ___GFP_DIRECT_RECLAIM) !== 0) might_sleep(k);
     if (slab_want_init_on_alloc(gfpflags, s)) k.ram.rawFill(object - PAGE_OFFSET, s.object_size, 0);
   }
+  if (k.config.kmemleak) kmemleakHook(k, s, gfpflags, object);
   return object;
 }
 
@@ -1483,6 +1498,9 @@ function* alloc_bulk(k: Kernel, s: kmem_cache, flags: Gfp, nr: number, p: VirtAd
   local_irq_enable(k);
   if ((s.flags & SLAB_KASAN) !== 0) {
     for (let i = 0; i < nr; i++) yield* slab_post_alloc_hook(k, s, flags, k.ram.loadPtr(slotOf(p, i)));
+  }
+  if (k.config.kmemleak) {
+    for (let i = 0; i < nr; i++) kmemleakHook(k, s, flags, k.ram.loadPtr(slotOf(p, i)));
   }
   return nr;
 }

@@ -22,7 +22,7 @@ import { __free_pages, alloc_pages } from "./page_alloc.ts";
 import type { kmem_cache } from "./slab.ts";
 import { kmem_cache_create } from "./slab_common.ts";
 import { kfree, kmem_cache_alloc, kmem_cache_free, kzalloc } from "./slub.ts";
-import { kmemleak_not_leak } from "./live.ts";
+import { keptByKernel } from "./live.ts";
 
 /** Bytes of a task_struct on a distribution kernel. */
 const TASK_STRUCT_SIZE = 5192;
@@ -40,7 +40,7 @@ function* alloc_task_struct(k: Kernel): MaySleep<VirtAddr> {
   const cache = task_struct_cachep(k);
   assert(cache !== null, "fork before fork_init()");
   const addr = yield* kmem_cache_alloc(k, cache, GFP_KERNEL);
-  if (addr !== NULL) kmemleak_not_leak(k, addr);
+  if (addr !== NULL) keptByKernel(k, addr);
   return addr;
 }
 
@@ -64,7 +64,7 @@ function free_thread_stack(k: Kernel, addr: VirtAddr): Atomic<void> {
 
 function* kzallocKernel(k: Kernel, size: number, flags: Gfp): MaySleep<VirtAddr> {
   const addr = yield* kzalloc(k, size, flags);
-  if (addr !== NULL) kmemleak_not_leak(k, addr);
+  if (addr !== NULL) keptByKernel(k, addr);
   return addr;
 }
 

@@ -21,6 +21,7 @@ import {
   formatAddr,
   NULL,
   offsetInPage,
+  PAGE_OFFSET,
   PAGE_SIZE,
   VMALLOC_END,
   VMALLOC_START,
@@ -50,13 +51,7 @@ import {
 import type { Kernel } from "../kernel/kernel.ts";
 import { list_add, list_del_init, list_head } from "../kernel/list.ts";
 import { init_llist_head, llist_add, llist_del_all, llist_head, llist_next } from "../kernel/llist.ts";
-import {
-  raw_spinlock_t,
-  spin_lock,
-  spin_trylock,
-  spin_unlock,
-  type spinlock_t,
-} from "../kernel/locking/spinlock.ts";
+import { spin_lock, spin_trylock, spin_unlock, spinlock_t } from "../kernel/locking/spinlock.ts";
 import { in_interrupt } from "../kernel/preempt.ts";
 import { pr_warn } from "../kernel/printk.ts";
 import {
@@ -121,6 +116,7 @@ import {
   PUD_SHIFT,
   set_pte_at,
 } from "./pgtable.ts";
+import { kmemleak_free, kmemleak_not_leak, kmemleak_vmalloc } from "./kmemleak.ts";
 import { type kmem_cache, SLAB_PANIC } from "./slab.ts";
 import { kmem_cache_create } from "./slab_common.ts";
 import { kfree, kmalloc, kmem_cache_alloc, kmem_cache_free, kmem_cache_zalloc, kzalloc } from "./slub.ts";
@@ -161,6 +157,8 @@ const vm_struct_layout = struct("vm_struct", {
   caller: ptr,
 });
 const PURGE_LIST_OFFSET = vmap_area_layout.offsetof("purge_list");
+const VM_ADDR_OFFSET = vm_struct_layout.offsetof("addr");
+const VM_PAGES_OFFSET = vm_struct_layout.offsetof("pages");
 const SIZEOF_POINTER = 8;
 const SIZEOF_STRUCT_PAGE = 64;
 
@@ -416,10 +414,10 @@ export function vmalloc_to_pfn(k: Kernel, vmalloc_addr: VirtAddr): number {
 
 /*** Global kva allocator ***/
 
-const vmap_area_lock = KERNEL_STATIC("vmap_area_lock", () => new raw_spinlock_t("vmap_area_lock"));
+const vmap_area_lock = KERNEL_STATIC("vmap_area_lock", () => new spinlock_t("vmap_area_lock"));
 const free_vmap_area_lock = KERNEL_STATIC(
   "free_vmap_area_lock",
-  () => new raw_spinlock_t("free_vmap_area_lock"),
+  () => new spinlock_t("free_vmap_area_lock"),
 );
 /** The busy areas, by address. */
 export const vmap_area_list: KernelStatic<list_head<vmap_area>> = KERNEL_STATIC(
@@ -452,7 +450,7 @@ export const ne_fit_preload_node: PerCpu<vmap_area | null> = DEFINE_PER_CPU(
 /** Pages of addresses, guard pages included, that wait for a purge. */
 export const vmap_lazy_nr: KernelStatic<number> = KERNEL_STATIC("vmap_lazy_nr", () => 0);
 /** A mutex in Linux; nothing sleeps under it here, so that vfree() can be Atomic. */
-const vmap_purge_lock = KERNEL_STATIC("vmap_purge_lock", () => new raw_spinlock_t("vmap_purge_lock"));
+const vmap_purge_lock = KERNEL_STATIC("vmap_purge_lock", () => new spinlock_t("vmap_purge_lock"));
 
 export const statics: readonly StaticKey[] = [
   vfree_deferred,
@@ -484,6 +482,7 @@ function vmapAreaAlloc<F extends Gfp>(k: Kernel, flags: F): Colour<F, vmap_area 
 
 function* vmapAreaAllocSlow(k: Kernel, flags: Gfp): MaySleep<vmap_area | null> {
   const addr = yield* kmem_cache_alloc(k, vmap_area_cachep(k) as kmem_cache, flags);
+  kmemleak_not_leak(k, addr);
   return addr === NULL ? null : new vmap_area(addr);
 }
 
@@ -1025,6 +1024,7 @@ function* vmap_init_free_space(k: Kernel): Atomic<void> {
   const vmap_end = ADDRESS_LIMIT - 1;
   const addr = yield* kmem_cache_zalloc(k, vmap_area_cachep(k) as kmem_cache, GFP_NOWAIT);
   if (WARN_ON_ONCE(k, addr === NULL)) return;
+  kmemleak_not_leak(k, addr);
   const free = new vmap_area(addr);
   free.va_start = vmap_start;
   free.va_end = vmap_end;
@@ -1092,6 +1092,11 @@ export function* map_vm_area(
   return err > 0 ? 0 : err;
 }
 
+/** Writes a pointer that only a class holds to where C has it, for kmemleak to find. @invented see the layouts */
+function showPointer(k: Kernel, self: VirtAddr, offset: number, pointer: VirtAddr): void {
+  k.ram.rawStorePtr(self - PAGE_OFFSET + offset, pointer);
+}
+
 function* setup_vmalloc_vm(
   k: Kernel,
   vm: vm_struct,
@@ -1105,6 +1110,10 @@ function* setup_vmalloc_vm(
   vm.size = va_size(va);
   vm.caller = caller;
   va.vm = vm;
+  if (k.config.kmemleak) {
+    showPointer(k, va.self, PURGE_LIST_OFFSET, vm.self); // vm and purge_list are one union in C
+    showPointer(k, vm.self, VM_ADDR_OFFSET, vm.addr);
+  }
   spin_unlock(k, vmap_area_lock(k));
 }
 
@@ -1270,6 +1279,7 @@ function* __vfree_deferred(k: Kernel, addr: VirtAddr): Atomic<void> {
  */
 export function* vfree_atomic(k: Kernel, addr: VirtAddr): Atomic<void> {
   if (addr === NULL) return;
+  if (k.config.kmemleak) kmemleak_free(k, addr);
   trace_vfree(k, addr, true);
   yield* __vfree_deferred(k, addr);
 }
@@ -1289,6 +1299,7 @@ function __vfree(k: Kernel, addr: VirtAddr): Atomic<void> {
  * @mirrors mm/vmalloc.c:vfree
  */
 export function* vfree(k: Kernel, addr: VirtAddr): Atomic<void> {
+  if (k.config.kmemleak) kmemleak_free(k, addr);
   might_sleep_if(k, !in_interrupt(k));
   if (addr === NULL) return;
   trace_vfree(k, addr, in_interrupt(k));
@@ -1369,6 +1380,7 @@ function* __vmalloc_area_node(
   }
   area.pages = pages;
   area.nr_pages = nr_pages;
+  if (k.config.kmemleak) showPointer(k, area.self, VM_PAGES_OFFSET, pages);
 
   let complete = true;
   for (let i = 0; i < nr_pages; i++) {
@@ -1448,6 +1460,7 @@ export function* __vmalloc_node_range(
 
   poisonTail(k, area);
   clear_vm_uninitialized_flag(area);
+  if (k.config.kmemleak) kmemleak_vmalloc(k, area.self, addr, pages * PAGE_SIZE, gfp_mask);
   trace_vmalloc(k, addr, size, pages * PAGE_SIZE, gfp_mask);
   area.birth = k.seq;
   return addr;

@@ -45,6 +45,7 @@ import {
   objectBorn,
   objectDied,
   objectResized,
+  placedObjects,
   slabMade,
 } from "../slab_live.ts";
 import {
@@ -334,6 +335,7 @@ export function kasan_kfree_large(k: Kernel, ptr: VirtAddr): boolean {
   const alive = m.compound_order[p0] > 0 && m.birth[p0] !== 0;
   if (ptr === page_address(p0) && alive) return false;
   if (!k.config.kasan) {
+    if (alive && placedObjects(k).delete(ptr)) return false; // see placeObject()
     reportInvalidFree(k, ptr);
     return true;
   }

@@ -15,7 +15,7 @@ import { __free_pages, alloc_pages } from "../../mm/page_alloc.ts";
 import { FREE_FASTPATH, FREE_SLOWPATH, kmem_cache, ZERO_SIZE_PTR } from "../../mm/slab.ts";
 import { checkSlab } from "../../mm/slab_check.ts";
 import { kmem_cache_create, kmem_cache_destroy } from "../../mm/slab_common.ts";
-import { slabLiveObjects, slabObjectAt } from "../../mm/slab_live.ts";
+import { placeObject, slabLiveObjects, slabObjectAt } from "../../mm/slab_live.ts";
 import {
   __kmem_cache_shrink,
   kfree,
@@ -191,6 +191,20 @@ Deno.test("kfree() of pages that are neither slab nor large is reported and not 
   assertEquals(k.reports.length, 4);
   assertEquals(mem_map(k)._refcount[p], 1);
   run(__free_pages(k, p, 0));
+  assertEquals(checkSlab(k), []);
+});
+
+Deno.test("kfree() of an object that somebody has placed in a large block frees the block, once", () => {
+  const k = slabKernel();
+  const large = take(k, 10000);
+  const placed = atOffset(large, 7);
+  placeObject(k, placed);
+  reckless_driver(k, atOffset(large, 8));
+  assertEquals([k.reports.length, mem_map(k).birth[virt_to_page(large)] !== 0], [1, true], "not placed");
+  reckless_driver(k, placed);
+  assertEquals([k.reports.length, mem_map(k)._refcount[virt_to_page(large)]], [1, 0]);
+  reckless_driver(k, placed);
+  assertEquals(k.reports.length, 2);
   assertEquals(checkSlab(k), []);
 });
 
