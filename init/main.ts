@@ -21,6 +21,7 @@ import {
 } from "../kernel/cpumask.ts";
 import { vectors } from "../kernel/entry.ts";
 import { kernel_thread } from "../kernel/fork.ts";
+import type { KernelParts } from "../kernel/hooks.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import { kthreadd } from "../kernel/kthread.ts";
 import { local_irq_disable, local_irq_enable, preempt_disable } from "../kernel/preempt.ts";
@@ -45,13 +46,16 @@ import { __GFP_BITS_MASK, gfp_allowed_mask } from "../mm/internal.ts";
 import { kasan_init } from "../mm/kasan/common.ts";
 import { check_memory_region } from "../mm/kasan/generic.ts";
 import { reportBadAccess } from "../mm/report.ts";
+import { kmemleak_init, kmemleak_late_init } from "../mm/kmemleak.ts";
 import { kmem_cache_init, kmem_cache_init_late } from "../mm/slub.ts";
 import { fork_init, mmOps } from "../mm/task_memory.ts";
 import { vmalloc_init } from "../mm/vmalloc.ts";
 import { kswapd_init } from "../mm/vmscan.ts";
-import { tinyKvfree, tinyRcu } from "../rcu/tiny.ts";
+import { kvfreeOps } from "../rcu/kvfree.ts";
+import { tinyRcu } from "../rcu/tiny.ts";
 import { treeRcu } from "../rcu/tree.ts";
-import { treeKvfree } from "../rcu/tree_kvfree.ts";
+import { rcu_verify_early_boot_tests } from "../rcu/update.ts";
+import { earlyDriverInit } from "./early_driver.ts";
 import { boot_done, runPrograms } from "./program.ts";
 import { staticsFor } from "./statics.ts";
 
@@ -72,6 +76,7 @@ function* rest_init(k: Kernel): Coroutine {
 function* mm_init(k: Kernel): MaySleep<void> {
   mem_init(k);
   yield* kmem_cache_init(k);
+  if (k.config.kmemleak) kmemleak_init(k);
   yield* vmalloc_init(k);
   k.mm = mmOps;
 }
@@ -105,6 +110,8 @@ function* do_initcalls(k: Kernel): MaySleep<void> {
   yield* k.rcu.rcu_set_runtime_mode(k);
   init_per_zone_wmark_min(k);
   yield* kswapd_init(k);
+  if (k.config.kmemleak) yield* kmemleak_late_init(k);
+  yield* rcu_verify_early_boot_tests(k);
 }
 
 /** The machine is there, the subsystems follow. @mirrors init/main.c:do_basic_setup */
@@ -116,6 +123,7 @@ function do_basic_setup(k: Kernel): MaySleep<void> {
 function* do_pre_smp_initcalls(k: Kernel): MaySleep<void> {
   yield* spawn_ksoftirqd(k);
   yield* k.rcu.rcu_spawn_gp_kthread(k);
+  yield* earlyDriverInit(k);
 }
 
 /** Pid 1: the rest of boot; there is no user space to become. @mirrors init/main.c:kernel_init */
@@ -173,7 +181,8 @@ const BOOT_LIMIT_NS = 60e9;
 const BOOT_LIMIT_POINTS = 100_000_000;
 
 function powerOn(k: Kernel): void {
-  instantiate(k, staticsFor(k.config));
+  const { parts } = k;
+  instantiate(k, [...staticsFor(k.config), parts.statics ?? []]);
   k.vectors = vectors(k);
   k.ram.onBadAccess = (addr, size, write, phys) => {
     if (phys < 0 && k.config.kasan) check_memory_region(k, addr, size, write);
@@ -182,11 +191,12 @@ function powerOn(k: Kernel): void {
   };
   if (k.config.rcu === "tiny") {
     k.rcu = tinyRcu;
-    k.kvfree = tinyKvfree;
   } else if (k.config.rcu === "tree") {
     k.rcu = treeRcu;
-    k.kvfree = treeKvfree;
   }
+  k.kvfree = kvfreeOps(k.config);
+  if (parts.rcu !== undefined) k.rcu = parts.rcu;
+  if (parts.kvfree !== undefined) k.kvfree = { ...k.kvfree, ...parts.kvfree };
   const idle = sched_init(k);
   idle.stack.push(start_kernel(k));
   k.powerOn(k.cpus[0], idle);
@@ -197,7 +207,8 @@ function powerOn(k: Kernel): void {
 }
 
 /**
- * Boots a kernel to quiescence. `early` runs inside rcu_init(), where Linux has its early boot tests.
+ * Boots a kernel to quiescence. `early` runs inside rcu_init(), where Linux has its early boot tests; `parts` stand in
+ * for those of the configuration.
  *
  * @invented a machine is switched on
  */
@@ -205,9 +216,11 @@ export function bootKernel(
   config: Config,
   schedule: Schedule,
   early: ((k: Kernel) => Atomic<void>) | null = null,
+  parts: KernelParts = {},
 ): Kernel {
   const k = new Kernel(config, schedule);
   k.rcu_early_boot_tests = early;
+  k.parts = parts;
   powerOn(k);
   return k;
 }

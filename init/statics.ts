@@ -15,6 +15,7 @@ import { statics as fault_inject } from "../kernel/fault_inject.ts";
 import { statics as fork } from "../kernel/fork.ts";
 import { statics as kallsyms } from "../kernel/kallsyms.ts";
 import { statics as kthread } from "../kernel/kthread.ts";
+import { statics as module_ } from "../kernel/module.ts";
 import { statics as sched } from "../kernel/sched/sched.ts";
 import { statics as smp } from "../kernel/smp.ts";
 import { statics as smpboot } from "../kernel/smpboot.ts";
@@ -23,6 +24,7 @@ import { statics as lockdep } from "../kernel/locking/lockdep.ts";
 import { statics as lockdep_rcu } from "../kernel/locking/lockdep_rcu.ts";
 import type { StaticKey } from "../kernel/static.ts";
 import { statics as system_state } from "../kernel/system_state.ts";
+import { statics as hrtimer } from "../kernel/time/hrtimer.ts";
 import { statics as jiffies } from "../kernel/time/jiffies.ts";
 import { statics as tick_sched } from "../kernel/time/tick-sched.ts";
 import { statics as timer } from "../kernel/time/timer.ts";
@@ -41,13 +43,14 @@ import { statics as task_memory } from "../mm/task_memory.ts";
 import { statics as vmalloc } from "../mm/vmalloc.ts";
 import { statics as vmscan } from "../mm/vmscan.ts";
 import { statics as vmstat } from "../mm/vmstat.ts";
+import { kvfreeStatics } from "../rcu/kvfree.ts";
 import { statics as tiny } from "../rcu/tiny.ts";
 import { statics as tree } from "../rcu/tree.ts";
-import { statics as tree_kvfree } from "../rcu/tree_kvfree.ts";
 import { statics as update } from "../rcu/update.ts";
 import { statics as kasan_common } from "../mm/kasan/common.ts";
 import { statics as kasan_quarantine } from "../mm/kasan/quarantine.ts";
 import { statics as kasan_report } from "../mm/kasan/report.ts";
+import { statics as kmemleak } from "../mm/kmemleak.ts";
 import { statics as live } from "../mm/live.ts";
 import { statics as slab_live } from "../mm/slab_live.ts";
 import { statics as program } from "./program.ts";
@@ -68,9 +71,11 @@ const kernel: readonly (readonly StaticKey[])[] = [
   smpboot,
   softirq,
   timer,
+  hrtimer,
   tick_sched,
   kthread,
   workqueue,
+  module_,
   fault_inject,
 ];
 
@@ -98,10 +103,19 @@ const kasan: readonly (readonly StaticKey[])[] = [kasan_common, kasan_quarantine
 const flavour: Readonly<Record<RcuChoice, readonly (readonly StaticKey[])[]>> = {
   none: [],
   tiny: [tiny],
-  tree: [tree, tree_kvfree],
+  tree: [tree],
 };
 
 /** The lists of statics of the files that `config` builds. */
 export function staticsFor(config: Config): readonly (readonly StaticKey[])[] {
-  return [...kernel, ...mm, ...(config.kasan ? kasan : []), update, ...flavour[config.rcu], program];
+  return [
+    ...kernel,
+    ...mm,
+    ...(config.kasan ? kasan : []),
+    ...(config.kmemleak ? [kmemleak] : []),
+    update,
+    ...flavour[config.rcu],
+    kvfreeStatics(config),
+    program,
+  ];
 }

@@ -35,6 +35,11 @@ export const LEVELS = [
 ] as const;
 export type Level = typeof LEVELS[number];
 
+/** Whether `level` is `first` or comes after it in the list. v6.1.192 counts as one of 6.1. */
+export function levelAtLeast(level: Level, first: Level): boolean {
+  return LEVELS.indexOf(level) >= LEVELS.indexOf(first);
+}
+
 /** Which RCU; "none" is internal: hooks that do nothing, call_rcu refused. */
 export type RcuChoice = "tree" | "tiny" | "none";
 export type PreemptChoice = "none" | "full";
@@ -66,6 +71,18 @@ export interface Config {
   readonly fanoutExact: boolean;
   /** rcutree.dump_tree: print the rcu_node tree at boot. */
   readonly dumpTree: boolean;
+  /** CONFIG_DEBUG_KMEMLEAK. */
+  readonly kmemleak: boolean;
+  /** CONFIG_PROVE_RAW_LOCK_NESTING. */
+  readonly rawLockNesting: boolean;
+  /** rcutree.rcu_min_cached_objs: spare pages of a CPU from v5.9 on; -1 for what the level has. */
+  readonly rcuMinCachedObjs: number;
+  /** rcutree.rcu_delay_page_cache_fill_msec: back-off after a shrinker, from v5.14 on; the kernel clamps it. */
+  readonly rcuDelayPageCacheFillMsec: number;
+  /** rcupdate.rcu_self_test: boot gives a callback to call_rcu() and an object to kfree_rcu() before RCU is ready. */
+  readonly rcuSelfTest: boolean;
+  /** Ours: objects that a driver gives to kvfree_rcu() in an early initcall, without an rcu_head where the level allows. */
+  readonly earlyDriver: number;
 }
 
 export const MIN_MEM: number = 8 * 2 ** 20;
@@ -75,6 +92,10 @@ export const MIN_HZ = 12;
 export const MAX_HZ = 10000;
 export const MIN_FANOUT = 2;
 export const MAX_FANOUT = 64;
+/** "As many spare pages as the level has": 2 at v5.9, 5 later. */
+export const LEVEL_CACHED_OBJS = -1;
+const MAX_CACHED_OBJS = 1000;
+const MAX_EARLY_OBJECTS = 1000;
 const DEFAULT_MEM: number = 256 * 2 ** 20;
 /** What the boot of a machine takes for each CPU, with room to run something: measured, and rounded up. */
 const MEM_PER_CPU: number = 96 * 2 ** 10;
@@ -110,6 +131,12 @@ export function checkConfig(wanted: Partial<Config>): Config {
     bootFanoutLeaf: wanted.bootFanoutLeaf ?? 0,
     fanoutExact: wanted.fanoutExact ?? false,
     dumpTree: wanted.dumpTree ?? false,
+    kmemleak: wanted.kmemleak ?? false,
+    rawLockNesting: wanted.rawLockNesting ?? false,
+    rcuMinCachedObjs: wanted.rcuMinCachedObjs ?? LEVEL_CACHED_OBJS,
+    rcuDelayPageCacheFillMsec: wanted.rcuDelayPageCacheFillMsec ?? 5000,
+    rcuSelfTest: wanted.rcuSelfTest ?? false,
+    earlyDriver: wanted.earlyDriver ?? 0,
   };
   requireInteger("cpus", config.cpus, 1, MAX_CPUS);
   requireInteger("hz", config.HZ, MIN_HZ, MAX_HZ);
@@ -141,7 +168,9 @@ export function checkConfig(wanted: Partial<Config>): Config {
   if (rcu === "tree" && config.preempt !== "none") {
     throw new ConfigError("preempt full is not there yet with rcu tree: use --preempt none");
   }
-  if (config.level !== "7/7") throw new ConfigError(`level ${config.level} is not there yet: 7/7 is`);
+  requireInteger("rcu_min_cached_objs", config.rcuMinCachedObjs, LEVEL_CACHED_OBJS, MAX_CACHED_OBJS);
+  requireInteger("rcu_delay_page_cache_fill_msec", config.rcuDelayPageCacheFillMsec, 0, 2 ** 31 - 1);
+  requireInteger("early-driver", config.earlyDriver, 0, MAX_EARLY_OBJECTS);
   return Object.freeze(config);
 }
 

@@ -10,7 +10,7 @@
  */
 
 import type { VirtAddr } from "../kernel/machine/brand.ts";
-import { type Layout, ptr, struct } from "../kernel/machine/struct.ts";
+import { type Layout, ptr, struct, ulong } from "../kernel/machine/struct.ts";
 import type { FieldType } from "../kernel/machine/struct.ts";
 import { WARN_ON_ONCE } from "../kernel/bug.ts";
 import {
@@ -19,6 +19,7 @@ import {
   debug_object_active_state,
   debug_object_deactivate,
 } from "../kernel/debugobjects.ts";
+import type { rcu_gp_oldstate as RcuGpOldstate } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 
 /**
@@ -31,6 +32,26 @@ export const rcu_head: Layout<{ next: FieldType<VirtAddr>; func: FieldType<VirtA
   func: ptr, // text address of the callback, or an offset below 4096
 });
 
+/**
+ * What a cookie of the full polling functions is: a place with two sequence numbers. A plain object is one, and so is the
+ * view of the layout below at an address.
+ */
+export type rcu_gp_oldstate = RcuGpOldstate;
+
+/**
+ * The same in memory: 16 bytes. The words are signed, as sequence numbers are here.
+ *
+ * @mirrors include/linux/rcutree.h:rcu_gp_oldstate (v6.1)
+ * @simplified tiny RCU's has the first member alone in Linux
+ */
+export const rcu_gp_oldstate: Layout<{ rgos_norm: FieldType<number>; rgos_exp: FieldType<number> }> = struct(
+  "rcu_gp_oldstate",
+  {
+    rgos_norm: ulong, // snapshot of the normal grace periods
+    rgos_exp: ulong, // and of the expedited ones
+  },
+);
+
 /** Whether sequence number `a` is not before `b`. @mirrors include/linux/rcupdate.h:ULONG_CMP_GE */
 export function ULONG_CMP_GE(a: number, b: number): boolean {
   return a - b >= 0;
@@ -41,10 +62,31 @@ export function ULONG_CMP_LT(a: number, b: number): boolean {
   return a - b < 0;
 }
 
+/** Whether two cookies stand for the same moment. @mirrors include/linux/rcupdate.h:same_state_synchronize_rcu (v6.1) */
+export function same_state_synchronize_rcu(oldstate1: number, oldstate2: number): boolean {
+  return oldstate1 === oldstate2;
+}
+
+/**
+ * Whether two cookies of the full form stand for the same moment.
+ *
+ * @mirrors include/linux/rcutree.h:same_state_synchronize_rcu_full (v6.1)
+ */
+export function same_state_synchronize_rcu_full(rgosp1: rcu_gp_oldstate, rgosp2: rcu_gp_oldstate): boolean {
+  return rgosp1.rgos_norm === rgosp2.rgos_norm && rgosp1.rgos_exp === rgosp2.rgos_exp;
+}
+
 /** Low bits of a sequence number that hold the state. @mirrors kernel/rcu/rcu.h:RCU_SEQ_CTR_SHIFT */
 export const RCU_SEQ_CTR_SHIFT = 2;
 /** @mirrors kernel/rcu/rcu.h:RCU_SEQ_STATE_MASK */
 export const RCU_SEQ_STATE_MASK = 3;
+
+/**
+ * The cookie that is always done; odd, so no snapshot is like it.
+ *
+ * @mirrors kernel/rcu/rcu.h:RCU_GET_STATE_COMPLETED (v6.0)
+ */
+export const RCU_GET_STATE_COMPLETED = 0x1;
 
 /** Distance between two idle values. */
 const RCU_SEQ_STEP = RCU_SEQ_STATE_MASK + 1;
@@ -112,6 +154,16 @@ export function rcu_seq_started(current: number, s: number): boolean {
 /** Whether the operation that snapshot `s` waits for is over. @mirrors kernel/rcu/rcu.h:rcu_seq_done */
 export function rcu_seq_done(current: number, s: number): boolean {
   return ULONG_CMP_GE(current, s);
+}
+
+/**
+ * rcu_seq_done() for cookies that may be very old: a snapshot further ahead than any can be is one that the number has
+ * lapped, and counts as done.
+ *
+ * @mirrors kernel/rcu/rcu.h:rcu_seq_done_exact (v6.0)
+ */
+export function rcu_seq_done_exact(current: number, s: number): boolean {
+  return ULONG_CMP_GE(current, s) || ULONG_CMP_LT(current, s - (2 * RCU_SEQ_STATE_MASK + 1));
 }
 
 /** Whether an operation ended between `old` and `now`. @mirrors kernel/rcu/rcu.h:rcu_seq_completed_gp */

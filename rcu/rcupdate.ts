@@ -9,7 +9,6 @@
  * @module
  */
 
-import { NULL } from "../kernel/machine/addr.ts";
 import type { Ptr, VirtAddr } from "../kernel/machine/brand.ts";
 import { type Atomic, done, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
 import { POINT_READ, POINT_READER, POINT_WRITE, pt } from "../kernel/machine/points.ts";
@@ -28,7 +27,8 @@ import {
   RCU_LOCKDEP_WARN,
   rcu_sched_lock_map,
 } from "../kernel/locking/lockdep_rcu.ts";
-import { __is_kvfree_rcu_offset } from "./rcu.ts";
+import { type KvfreeInterface, whereOffered } from "./levels/interfaces.ts";
+import { RCU_GET_STATE_COMPLETED, type rcu_gp_oldstate } from "./rcu.ts";
 import { rcu_read_lock_bh_held, rcu_read_lock_held, rcu_read_lock_sched_held } from "./update.ts";
 
 export { rcu_read_lock_held } from "./update.ts";
@@ -219,11 +219,6 @@ export function RCU_INIT_POINTER<S>(k: Kernel, pp: Ptr<Ptr<S>>, v: Ptr<S>): void
   k.ram.storePtr(pp, v);
 }
 
-/** Hands a head over; the offset was checked, as at C's compile time. @mirrors include/linux/rcupdate.h:__kvfree_rcu */
-function __kvfree_rcu(k: Kernel, head: VirtAddr, offset: number): Atomic<void> {
-  return k.kvfree.kvfree_call_rcu(k, head, offset);
-}
-
 /** Waits for a grace period of the booted flavour. @mirrors kernel/rcu/tree.c:synchronize_rcu */
 export function synchronize_rcu(k: Kernel): MaySleep<void> {
   return k.rcu.synchronize_rcu(k);
@@ -234,14 +229,54 @@ export function rcu_barrier(k: Kernel): MaySleep<void> {
   return k.rcu.rcu_barrier(k);
 }
 
-/** A cookie for cond_synchronize_rcu(). @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu */
+/** The cookie that is always done. @mirrors kernel/rcu/update.c:get_completed_synchronize_rcu (v6.0) */
+export function get_completed_synchronize_rcu(_k: Kernel): number {
+  return RCU_GET_STATE_COMPLETED;
+}
+
+/** Leaves a cookie that is always done. @mirrors kernel/rcu/tree.c:get_completed_synchronize_rcu_full (v6.1) */
+export function get_completed_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): void {
+  k.rcu.get_completed_synchronize_rcu_full(k, rgosp);
+}
+
+/** A cookie for polling: done a whole grace period from now, if there is one. @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu */
 export function get_state_synchronize_rcu(k: Kernel): number {
   return k.rcu.get_state_synchronize_rcu(k);
+}
+
+/** A cookie of the full form, left in the caller's memory. @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu_full (v6.1) */
+export function get_state_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): void {
+  k.rcu.get_state_synchronize_rcu_full(k, rgosp);
+}
+
+/** A cookie, and its grace period is asked for. @mirrors kernel/rcu/tree.c:start_poll_synchronize_rcu (v6.0) */
+export function start_poll_synchronize_rcu(k: Kernel): Atomic<number> {
+  return k.rcu.start_poll_synchronize_rcu(k);
+}
+
+/** A cookie of the full form, and its grace period is asked for. @mirrors kernel/rcu/tree.c:start_poll_synchronize_rcu_full (v6.1) */
+export function start_poll_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): Atomic<void> {
+  return k.rcu.start_poll_synchronize_rcu_full(k, rgosp);
+}
+
+/** Whether a whole grace period has passed since the cookie was taken. @mirrors kernel/rcu/tree.c:poll_state_synchronize_rcu (v6.0) */
+export function poll_state_synchronize_rcu(k: Kernel, oldstate: number): boolean {
+  return k.rcu.poll_state_synchronize_rcu(k, oldstate);
+}
+
+/** The same for a cookie of the full form. @mirrors kernel/rcu/tree.c:poll_state_synchronize_rcu_full (v6.1) */
+export function poll_state_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): boolean {
+  return k.rcu.poll_state_synchronize_rcu_full(k, rgosp);
 }
 
 /** Waits unless a whole grace period has passed since the cookie was taken. @mirrors kernel/rcu/tree.c:cond_synchronize_rcu */
 export function cond_synchronize_rcu(k: Kernel, oldstate: number): MaySleep<void> {
   return k.rcu.cond_synchronize_rcu(k, oldstate);
+}
+
+/** The same for a cookie of the full form. @mirrors kernel/rcu/tree.c:cond_synchronize_rcu_full (v6.1) */
+export function cond_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): MaySleep<void> {
+  return k.rcu.cond_synchronize_rcu_full(k, rgosp);
 }
 
 /** Runs `func` on `head` after a grace period, in softirq context. @mirrors kernel/rcu/tree.c:call_rcu */
@@ -261,7 +296,9 @@ export function call_rcu(
 /**
  * Frees `p` after a grace period through the rcu_head that it contains: member `rhf` of `layout`.
  *
- * Context: any. Sleeps: never. NULL does nothing. The head must start below byte 4096.
+ * From v5.13 to v6.3 it takes the pointer alone too, and then may sleep: kvfreeApi() has that form.
+ *
+ * Context: any. Sleeps: never, with the head. NULL does nothing. The head must start below byte 4096.
  *
  * @mirrors include/linux/rcupdate.h:kfree_rcu
  */
@@ -270,21 +307,22 @@ export function kfree_rcu<F extends Fields>(
   p: Ptr<Layout<F>>,
   layout: Layout<F>,
   rhf: keyof F & string,
-  ...extra: never[]
-): Atomic<void> {
-  if (layout === undefined || rhf === undefined) {
-    throw new TypeError(
-      "kfree_rcu() needs the struct and its rcu_head member; kvfree_rcu(k, p) is the headless form",
-    );
-  }
-  return kvfree_rcu_arg_2(k, p, layout, rhf, extra.length);
+): Atomic<void>;
+export function kfree_rcu(
+  k: Kernel,
+  p: VirtAddr,
+  layout?: Layout<Fields>,
+  rhf?: string,
+  extra?: unknown,
+): MaySleep<void> {
+  return k.kvfree.macros.kfree_rcu(k, p, layout, rhf, extra);
 }
 
 /**
  * Frees `p`, from kmalloc or vmalloc, after a grace period.
  *
- * With `layout` and `rhf` the object brings its own rcu_head: never sleeps. With the pointer alone (headless) it may
- * sleep. NULL does nothing in either form.
+ * With `layout` and `rhf` the object brings its own rcu_head: never sleeps. With the pointer alone (headless, from 7/7 to
+ * v6.3) it may sleep. NULL does nothing in either form.
  *
  * @mirrors include/linux/rcupdate.h:kvfree_rcu (7/7)
  */
@@ -300,39 +338,39 @@ export function kvfree_rcu(
   p: VirtAddr,
   layout?: Layout<Fields>,
   rhf?: string,
-  ...extra: unknown[]
+  extra?: unknown,
 ): MaySleep<void> {
-  if (layout === undefined && rhf === undefined && extra.length === 0) return kvfree_rcu_arg_1(k, p);
-  if (layout === undefined || rhf === undefined) {
-    throw new TypeError(
-      "kvfree_rcu() takes a pointer alone, or a pointer, its struct and the rcu_head member",
-    );
-  }
-  return kvfree_rcu_arg_2(k, p, layout, rhf, extra.length);
+  return k.kvfree.macros.kvfree_rcu(k, p, layout, rhf, extra);
 }
 
-/** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_2 (7/7) */
-function kvfree_rcu_arg_2<F extends Fields>(
-  k: Kernel,
-  ptr: VirtAddr,
-  layout: Layout<F>,
-  rhf: string,
-  extra: number,
-): Atomic<void> {
-  if (extra > 0) {
-    throw new TypeError(
-      "kvfree_rcu() takes a pointer alone, or a pointer, its struct and the rcu_head member",
-    );
-  }
-  const offset = layout.offsetof(rhf);
-  if (layout.f[rhf].size !== 16) throw new TypeError(`${layout.name}.${rhf} is not an rcu_head`);
-  if (!__is_kvfree_rcu_offset(offset)) {
-    throw new RangeError(`${layout.name}.${rhf} is at offset ${offset}: kfree_rcu() needs it below 4096`);
-  }
-  return ptr === NULL ? doneVoid() : __kvfree_rcu(k, (ptr + offset) as VirtAddr, offset);
+/**
+ * Frees `p`, which needs no rcu_head, after a grace period; may sleep, as its name says. From v6.3-rc1 on.
+ *
+ * @mirrors include/linux/rcupdate.h:kvfree_rcu_mightsleep (v6.3)
+ */
+export function kvfree_rcu_mightsleep(k: Kernel, p: VirtAddr, extra?: unknown): MaySleep<void> {
+  const { kvfree_rcu_mightsleep: macro } = k.kvfree.macros;
+  if (macro === null) return notThere(k, "kvfree_rcu_mightsleep(ptr)");
+  return macro(k, p, undefined, undefined, extra);
 }
 
-/** @mirrors include/linux/rcupdate.h:kvfree_rcu_arg_1 (7/7) */
-function kvfree_rcu_arg_1(k: Kernel, ptr: VirtAddr): MaySleep<void> {
-  return ptr === NULL ? doneVoid() : k.kvfree.kvfree_call_rcu(k, null, ptr);
+/** The same under the name for kmalloc memory. @mirrors include/linux/rcupdate.h:kfree_rcu_mightsleep (v6.3) */
+export function kfree_rcu_mightsleep(k: Kernel, p: VirtAddr, extra?: unknown): MaySleep<void> {
+  const { kfree_rcu_mightsleep: macro } = k.kvfree.macros;
+  if (macro === null) return notThere(k, "kfree_rcu_mightsleep(ptr)");
+  return macro(k, p, undefined, undefined, extra);
+}
+
+/**
+ * Waits until everything that was given to kvfree_rcu() before is freed. From v6.12 on.
+ *
+ * @mirrors kernel/rcu/tree.c:kvfree_rcu_barrier (v6.12)
+ */
+export function kvfree_rcu_barrier(k: Kernel): MaySleep<void> {
+  const { kvfree_rcu_barrier: barrier } = k.kvfree;
+  return barrier === null ? notThere(k, "kvfree_rcu_barrier()") : barrier(k);
+}
+
+function notThere(k: Kernel, name: KvfreeInterface): never {
+  throw new TypeError(`${name} is not there at level ${k.config.level}: it ${whereOffered(name)}`);
 }

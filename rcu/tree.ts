@@ -10,7 +10,7 @@
  *
  * Invariant: a node's fields belong to its lock; a CPU's callbacks to that CPU with interrupts off; rcu_state.gp_seq is
  * written by the grace-period thread only. Named points (GPI1, FQS2, QS4, CB4, ...) stand where another CPU coming in
- * makes a difference. kvfree_rcu is in tree_kvfree.ts.
+ * makes a difference. kvfree_rcu is in levels/.
  *
  * Left out: CPU hotplug after boot, expedited grace periods, stall warnings, rcuc threads, boosting, torture hooks; where
  * C calls them, a named function that says so is called here.
@@ -21,7 +21,7 @@
 import { formatAddr, NULL } from "../kernel/machine/addr.ts";
 import type { IrqFlags, VirtAddr } from "../kernel/machine/brand.ts";
 import { type Atomic, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
-import { POINT_NAMED, pt } from "../kernel/machine/points.ts";
+import { POINT_NAMED, POINT_READ, pt } from "../kernel/machine/points.ts";
 import { page_fault_oops, panic, WARN_ON, WARN_ON_ONCE, WARN_ONCE } from "../kernel/bug.ts";
 import { READ_ONCE, smp_load_acquire, smp_mb, smp_store_release, WRITE_ONCE } from "../kernel/compiler.ts";
 import {
@@ -109,11 +109,14 @@ import {
   __is_kvfree_rcu_offset,
   debug_rcu_head_queue,
   debug_rcu_head_unqueue,
+  RCU_GET_STATE_COMPLETED,
+  type rcu_gp_oldstate,
   rcu_head,
   rcu_seq_completed_gp,
   rcu_seq_ctr,
   rcu_seq_current,
   rcu_seq_done,
+  rcu_seq_done_exact,
   rcu_seq_end,
   rcu_seq_endval,
   rcu_seq_new_gp,
@@ -147,7 +150,6 @@ import {
 } from "./rcu_segcblist.ts";
 import { cond_resched_tasks_rcu_qs } from "./rcupdate.ts";
 import { sync_sched_exp_online_cleanup, synchronize_rcu_expedited } from "./tree_exp.ts";
-import { kfree_rcu_batch_init } from "./tree_kvfree.ts";
 import {
   exit_rcu,
   rcu_all_qs,
@@ -209,7 +211,13 @@ import {
   rcu_node,
   rcu_state as RcuState,
 } from "./tree_types.ts";
-import { rcu_end_inkernel_boot, rcu_gp_is_expedited, rcu_set_runtime_mode, wait_rcu_gp } from "./update.ts";
+import {
+  rcu_early_boot_tests,
+  rcu_end_inkernel_boot,
+  rcu_gp_is_expedited,
+  rcu_set_runtime_mode,
+  wait_rcu_gp,
+} from "./update.ts";
 
 /** Every CPU's part of RCU. @mirrors kernel/rcu/tree.c:rcu_data */
 export const rcu_data: PerCpu<RcuData> = DEFINE_PER_CPU("rcu_data", (k, cpu) => new RcuData(k, cpu));
@@ -938,6 +946,67 @@ function* rcu_gp_slow(k: Kernel, delay: number): MaySleep<void> {
   if (rcu_seq_ctr(rcu_state(k).gp_seq) % period === 0) yield* schedule_timeout_uninterruptible(k, delay);
 }
 
+/** Fields that say where a grace period began in gp_seq_polled; C passes their address. */
+type PolledSnap = "gp_seq_polled_snap" | "gp_seq_polled_exp_snap";
+
+/**
+ * Tells polling that a grace period starts, which may fall into another of the other kind.
+ *
+ * Locks: the root, once tasks can switch.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_poll_gp_seq_start (v6.0)
+ */
+function rcu_poll_gp_seq_start(k: Kernel, snap: PolledSnap): void {
+  if (rcu_scheduler_active(k) !== RCU_SCHEDULER_INACTIVE) {
+    raw_lockdep_assert_held_rcu_node(k, rcu_get_root(k));
+  }
+  rcu_poll_gp_seq_start_unlocked(k, snap);
+}
+
+/**
+ * Tells polling that a grace period ends: it counts unless one that fell into it has been counted meanwhile.
+ *
+ * Locks: the root, once tasks can switch.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_poll_gp_seq_end (v6.0)
+ */
+function rcu_poll_gp_seq_end(k: Kernel, snap: PolledSnap): void {
+  if (rcu_scheduler_active(k) !== RCU_SCHEDULER_INACTIVE) {
+    raw_lockdep_assert_held_rcu_node(k, rcu_get_root(k));
+  }
+  rcu_poll_gp_seq_end_unlocked(k, snap);
+}
+
+/**
+ * rcu_poll_gp_seq_start() for who does not hold the root.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_poll_gp_seq_start_unlocked (v6.0)
+ * @simplified takes no lock: its one caller is alone on the machine, and this is indivisible
+ */
+function rcu_poll_gp_seq_start_unlocked(k: Kernel, snap: PolledSnap): void {
+  const rsp = rcu_state(k);
+  if (rcu_seq_state(rsp.gp_seq_polled) === 0) rcu_seq_start(k, rsp, "gp_seq_polled");
+  rsp[snap] = rsp.gp_seq_polled;
+}
+
+/**
+ * rcu_poll_gp_seq_end() for who does not hold the root.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_poll_gp_seq_end_unlocked (v6.0)
+ * @simplified takes no lock: its one caller is alone on the machine, and this is indivisible
+ */
+function rcu_poll_gp_seq_end_unlocked(k: Kernel, snap: PolledSnap): void {
+  const rsp = rcu_state(k);
+  // A snapshot is taken while a grace period runs, so it is never 0.
+  if (rsp[snap] === 0 || rsp[snap] !== rsp.gp_seq_polled) {
+    rsp[snap] = 0;
+    return;
+  }
+  rcu_seq_end(k, rsp, "gp_seq_polled");
+  rsp.gp_seq_polled_snap = 0;
+  rsp.gp_seq_polled_exp_snap = 0;
+}
+
 /**
  * Starts a grace period: new number, then the masks of CPUs that came and went, then every node, root first. Returns
  * false when none was asked for. Points GPI1 to GPI5.
@@ -963,6 +1032,7 @@ function* rcu_gp_init(k: Kernel): MaySleep<boolean> {
   record_gp_stall_check_time(k);
   rcu_seq_start(k, rsp, "gp_seq");
   trace_rcu_grace_period(k, rsp.name, rsp.gp_seq, "start");
+  rcu_poll_gp_seq_start(k, "gp_seq_polled_snap");
   raw_spin_unlock_irq_rcu_node(k, root);
   if (pt(k, POINT_NAMED, "GPI1")) yield STEP;
 
@@ -1104,6 +1174,7 @@ function* cleanupNode(k: Kernel, rnp: rcu_node, new_gp_seq: number): Atomic<bool
   WARN_ON_ONCE(k, rcu_preempt_blocked_readers_cgp(rnp), "blocked readers");
   WARN_ON_ONCE(k, !rnp.qsmask.isZero(), "qsmask");
   rnp.gp_seq = new_gp_seq;
+  if (rnp.parent === null) smp_mb(k);
   const rdp = this_cpu_ptr(k, rcu_data);
   let needgp = rnp === rdp.mynode && (yield* __note_gp_changes(k, rnp, rdp));
   needgp = rcu_future_gp_cleanup(k, rnp) || needgp;
@@ -1133,6 +1204,7 @@ function* rcu_gp_cleanup(k: Kernel): MaySleep<void> {
   rsp.gp_end = jiffies(k);
   rsp.gp_max = Math.max(rsp.gp_max, rsp.gp_end - rsp.gp_start);
   // The grace period looks as if it ran, but nobody has anything to do for it.
+  rcu_poll_gp_seq_end(k, "gp_seq_polled_snap");
   raw_spin_unlock_irq_rcu_node(k, root);
   if (pt(k, POINT_NAMED, "GPC1")) yield STEP;
 
@@ -1352,7 +1424,7 @@ function* rcu_do_batch(k: Kernel, rdp: RcuData): Atomic<void> {
     rcu_lock_acquire(k, rcu_callback_map);
     trace_rcu_invoke_callback(k, rsp.name, rhp, f);
     rcu_head.f.func.set(k, rhp, NULL);
-    if (!isText(k, f)) page_fault_oops(k, f, false);
+    if (!isText(k, f)) page_fault_oops(k, f, false, true);
     yield* (functionAt(k, f) as rcu_callback_t)(k, rhp);
     rcu_lock_release(k, rcu_callback_map);
     if (pt(k, POINT_NAMED, "CB6")) yield STEP;
@@ -1642,18 +1714,136 @@ function rcu_blocking_is_gp(k: Kernel): boolean {
  * Context: process context, not in a reader; otherwise reported. Sleeps.
  *
  * @mirrors kernel/rcu/tree.c:synchronize_rcu
+ * @simplified v5.7's, but where there is nothing to wait for polling is told, as from v6.0: the short form only. Cookies
+ * of the full form do not see it, where v6.1 advances gp_seq in early boot
  */
 export function* synchronize_rcu(k: Kernel): MaySleep<void> {
   RCU_LOCKDEP_WARN(k, inMarkedReader(k), "Illegal synchronize_rcu() in RCU read-side critical section");
-  if (rcu_blocking_is_gp(k)) return;
+  if (rcu_blocking_is_gp(k)) {
+    // At most inside a normal grace period, never across its end: they can share the snapshot.
+    rcu_poll_gp_seq_start_unlocked(k, "gp_seq_polled_snap");
+    rcu_poll_gp_seq_end_unlocked(k, "gp_seq_polled_snap");
+    return;
+  }
   if (rcu_gp_is_expedited(k)) yield* synchronize_rcu_expedited(k);
   else yield* wait_rcu_gp(k, call_rcu);
 }
 
-/** A cookie for cond_synchronize_rcu(); starts nothing. @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu */
+/**
+ * The root's number; all of the root is 0 before rcu_init().
+ */
+function rootGpSeq(k: Kernel): number {
+  return rcu_state(k).node.length === 0 ? 0 : rcu_seq_current(rcu_get_root(k).gp_seq);
+}
+
+/** Leaves a cookie that is always done. @mirrors kernel/rcu/tree.c:get_completed_synchronize_rcu_full (v6.1) */
+export function get_completed_synchronize_rcu_full(_k: Kernel, rgosp: rcu_gp_oldstate): void {
+  rgosp.rgos_norm = RCU_GET_STATE_COMPLETED;
+  rgosp.rgos_exp = RCU_GET_STATE_COMPLETED;
+}
+
+/**
+ * A cookie: done when a whole grace period has passed, of whatever kind. Starts none.
+ *
+ * Context: any.
+ *
+ * @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu (v6.0)
+ * @simplified v5.7 takes gp_seq itself, which ends a little later; gp_seq_polled starts where that does
+ */
 export function get_state_synchronize_rcu(k: Kernel): number {
   smp_mb(k);
-  return rcu_seq_snap(rcu_state(k).gp_seq);
+  return rcu_seq_snap(rcu_state(k).gp_seq_polled);
+}
+
+/**
+ * Leaves a cookie with a number for either kind of grace period, which misses none. Starts none.
+ *
+ * Context: any. Like v6.1 to v6.14 it goes by the root, which learns of a start after rcu_state does. A CPU that comes
+ * online in between is not waited for.
+ *
+ * @mirrors kernel/rcu/tree.c:get_state_synchronize_rcu_full (v6.1)
+ */
+export function get_state_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): void {
+  smp_mb(k);
+  rgosp.rgos_norm = rcu_seq_snap(rootGpSeq(k));
+  rgosp.rgos_exp = rcu_seq_snap(rcu_state(k).expedited_sequence);
+}
+
+/**
+ * Asks for the grace period after the one that runs. Another may have gone by since the caller took its cookie: then one
+ * more is run than was needed.
+ *
+ * @mirrors kernel/rcu/tree.c:start_poll_synchronize_rcu_common (v6.1)
+ */
+function* start_poll_synchronize_rcu_common(k: Kernel): Atomic<void> {
+  const flags = local_irq_save(k);
+  const rdp = this_cpu_ptr(k, rcu_data);
+  const rnp = rdp.mynode;
+  if (rnp === undefined) page_fault_oops(k, NULL, true); // before rcu_init()
+  yield* raw_spin_lock_rcu_node(k, rnp);
+  const needwake = yield* rcu_start_this_gp(k, rnp, rdp, rcu_seq_snap(rcu_state(k).gp_seq));
+  raw_spin_unlock_irqrestore_rcu_node(k, rnp, flags);
+  if (needwake) rcu_gp_kthread_wake(k);
+}
+
+/**
+ * A cookie whose grace period is asked for.
+ *
+ * Context: interrupts on; after rcu_init().
+ *
+ * @mirrors kernel/rcu/tree.c:start_poll_synchronize_rcu (v6.0)
+ */
+export function* start_poll_synchronize_rcu(k: Kernel): Atomic<number> {
+  const gp_seq = get_state_synchronize_rcu(k);
+  yield* start_poll_synchronize_rcu_common(k);
+  return gp_seq;
+}
+
+/**
+ * Leaves a cookie of the full form whose grace period is asked for.
+ *
+ * Context: interrupts on; after rcu_init().
+ *
+ * @mirrors kernel/rcu/tree.c:start_poll_synchronize_rcu_full (v6.1)
+ */
+export function* start_poll_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): Atomic<void> {
+  get_state_synchronize_rcu_full(k, rgosp);
+  yield* start_poll_synchronize_rcu_common(k);
+}
+
+/**
+ * Whether a whole grace period has passed since the cookie was taken. Not a point: once true it stays true.
+ *
+ * Context: any.
+ *
+ * @mirrors kernel/rcu/tree.c:poll_state_synchronize_rcu (v6.0)
+ */
+export function poll_state_synchronize_rcu(k: Kernel, oldstate: number): boolean {
+  if (
+    oldstate !== RCU_GET_STATE_COMPLETED && !rcu_seq_done_exact(rcu_state(k).gp_seq_polled, oldstate)
+  ) return false;
+  smp_mb(k);
+  return true;
+}
+
+/**
+ * The same for a cookie of the full form. It is the root that counts, not rcu_state: callbacks of a grace period may run
+ * as soon as the root knows of its end.
+ *
+ * Context: any.
+ *
+ * @mirrors kernel/rcu/tree.c:poll_state_synchronize_rcu_full (v6.1)
+ * @simplified expedited grace periods would end one half of the cookie; there are none yet
+ */
+export function poll_state_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): boolean {
+  smp_mb(k);
+  const { rgos_norm, rgos_exp } = rgosp;
+  if (
+    rgos_norm !== RCU_GET_STATE_COMPLETED && !rcu_seq_done_exact(rootGpSeq(k), rgos_norm) &&
+    rgos_exp !== RCU_GET_STATE_COMPLETED && !rcu_seq_done_exact(rcu_state(k).expedited_sequence, rgos_exp)
+  ) return false;
+  smp_mb(k);
+  return true;
 }
 
 /**
@@ -1662,8 +1852,18 @@ export function get_state_synchronize_rcu(k: Kernel): number {
  * @mirrors kernel/rcu/tree.c:cond_synchronize_rcu
  */
 export function* cond_synchronize_rcu(k: Kernel, oldstate: number): MaySleep<void> {
-  if (!rcu_seq_done(yield* READ_ONCE(k, rcu_state(k), "gp_seq"), oldstate)) yield* synchronize_rcu(k);
-  else smp_mb(k);
+  if (pt(k, POINT_READ, "gp_seq_polled")) yield STEP;
+  if (!poll_state_synchronize_rcu(k, oldstate)) yield* synchronize_rcu(k);
+}
+
+/**
+ * Waits for a grace period unless a whole one has passed since the cookie of the full form was taken.
+ *
+ * @mirrors kernel/rcu/tree.c:cond_synchronize_rcu_full (v6.1)
+ */
+export function* cond_synchronize_rcu_full(k: Kernel, rgosp: rcu_gp_oldstate): MaySleep<void> {
+  if (pt(k, POINT_READ, "rcu_node.gp_seq")) yield STEP;
+  if (!poll_state_synchronize_rcu_full(k, rgosp)) yield* synchronize_rcu(k);
 }
 
 /**
@@ -2020,7 +2220,8 @@ export const rcu_par_gp_wq: KernelStatic<workqueue_struct | null> = KERNEL_STATI
 /** Boot: makes the tree, opens the softirq, brings the boot CPU in. @mirrors kernel/rcu/tree.c:rcu_init */
 export function* rcu_init(k: Kernel): MaySleep<void> {
   if (k.rcu_early_boot_tests !== null) yield* k.rcu_early_boot_tests(k);
-  yield* kfree_rcu_batch_init(k);
+  yield* rcu_early_boot_tests(k);
+  yield* k.kvfree.kfree_rcu_batch_init(k);
   rcu_bootup_announce(k);
   rcu_init_geometry(k);
   rcu_init_one(k);
@@ -2129,7 +2330,14 @@ export const treeRcu: RcuOps = {
   synchronize_rcu,
   rcu_barrier,
   get_state_synchronize_rcu,
+  start_poll_synchronize_rcu,
+  poll_state_synchronize_rcu,
   cond_synchronize_rcu,
+  get_completed_synchronize_rcu_full,
+  get_state_synchronize_rcu_full,
+  start_poll_synchronize_rcu_full,
+  poll_state_synchronize_rcu_full,
+  cond_synchronize_rcu_full,
   pendingAddresses: pendingCallbacks,
   busy,
 };

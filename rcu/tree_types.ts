@@ -173,10 +173,17 @@ export class rcu_state {
   gp_wake_time = 0; // jiffies
   gp_wake_seq = 0;
 
+  // What the short polling functions look at; guarded by the root's lock too
+  gp_seq_polled: number = this.gp_seq; // grace periods of any kind; in Linux it starts at 0
+  gp_seq_polled_snap = 0; // its value at the start of the normal grace period that runs
+  gp_seq_polled_exp_snap = 0; // and of the expedited one
+
   readonly barrier_mutex: mutex = new mutex("rcu_state.barrier_mutex");
   barrier_cpu_count = 0;
   readonly barrier_completion: completion = new completion("rcu_state.barrier_completion");
   barrier_sequence = 0;
+
+  expedited_sequence = 0; // expedited grace periods: there are none
 
   cbovld = false; // some CPU has too many callbacks
   cbovldnext = false;

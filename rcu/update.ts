@@ -6,16 +6,20 @@
  * Boot is in a hurry: rcu_expedited_nesting starts at 1 and rcu_end_inkernel_boot() takes it down.
  *
  * The lockdep maps and what only needs them are in kernel/locking/lockdep_rcu.ts, where the scheduler can ask; this file
- * passes them on. Left out: the tasks flavour, self tests.
+ * passes them on. Left out: the tasks flavour.
  *
  * @module
  */
 
+import { NULL } from "../kernel/machine/addr.ts";
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import type { Atomic, MaySleep } from "../kernel/machine/effects.ts";
 import { doneVoid } from "../kernel/machine/effects.ts";
+import { embed, struct } from "../kernel/machine/struct.ts";
+import { WARN_ON, WARN_ON_ONCE } from "../kernel/bug.ts";
 import { debug_object_free, debug_object_init, debug_object_init_on_stack } from "../kernel/debugobjects.ts";
 import { offStack, onStack } from "../kernel/fork.ts";
+import { GFP_KERNEL } from "../kernel/gfp.ts";
 import type { rcu_callback_t } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { lock_is_held } from "../kernel/locking/lockdep.ts";
@@ -30,6 +34,7 @@ import { pr_info } from "../kernel/printk.ts";
 import { complete, completion, init_completion, wait_for_completion } from "../kernel/sched/completion.ts";
 import { KERNEL_STATIC, type KernelStatic, type StaticKey } from "../kernel/static.ts";
 import { rcu_scheduler_active, RCU_SCHEDULER_INIT, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
+import { kmalloc } from "../mm/slub.ts";
 import { rcu_head, rcuhead_debug_descr } from "./rcu.ts";
 
 export {
@@ -51,6 +56,8 @@ export const rcu_normal_after_boot: KernelStatic<boolean> = KERNEL_STATIC<boolea
 );
 const rcu_expedited_nesting = KERNEL_STATIC<number>("rcu_expedited_nesting", () => 1);
 const rcu_boot_ended = KERNEL_STATIC<boolean>("rcu_boot_ended", () => false);
+/** How many callbacks of the self test have run. @mirrors kernel/rcu/update.c:rcu_self_test_counter */
+const rcu_self_test_counter = KERNEL_STATIC<number>("rcu_self_test_counter", () => 0);
 
 export const statics: readonly StaticKey[] = [
   rcu_expedited,
@@ -58,6 +65,7 @@ export const statics: readonly StaticKey[] = [
   rcu_normal_after_boot,
   rcu_expedited_nesting,
   rcu_boot_ended,
+  rcu_self_test_counter,
 ];
 
 /**
@@ -191,6 +199,51 @@ export function init_rcu_head_on_stack(k: Kernel, head: VirtAddr): void {
 /** It goes out of scope. @mirrors kernel/rcu/update.c:destroy_rcu_head_on_stack */
 export function destroy_rcu_head_on_stack(k: Kernel, head: VirtAddr): void {
   debug_object_free(k, head, rcuhead_debug_descr);
+}
+
+/** @mirrors kernel/rcu/update.c:test_callback */
+function test_callback(k: Kernel, _r: VirtAddr): Atomic<void> {
+  rcu_self_test_counter.set(k, rcu_self_test_counter(k) + 1);
+  pr_info(k, `RCU test callback executed ${rcu_self_test_counter(k)}`);
+  return doneVoid();
+}
+
+/** @mirrors kernel/rcu/update.c:early_boot_kfree_rcu */
+const early_boot_kfree_rcu = struct("early_boot_kfree_rcu", { rh: embed(rcu_head) });
+
+/**
+ * A callback, and an object for kfree_rcu(), before anything is ready for them.
+ *
+ * @mirrors kernel/rcu/update.c:early_boot_test_call_rcu
+ * @simplified no SRCU
+ */
+function* early_boot_test_call_rcu(k: Kernel): MaySleep<void> {
+  yield* k.rcu.call_rcu(k, k.dataAlloc(rcu_head.size), test_callback);
+  const rhp = yield* kmalloc(k, early_boot_kfree_rcu.size, GFP_KERNEL);
+  if (!WARN_ON_ONCE(k, rhp === NULL, "!rhp")) {
+    yield* k.kvfree.macros.kfree_rcu(k, rhp, early_boot_kfree_rcu, "rh");
+  }
+}
+
+/**
+ * With rcupdate.rcu_self_test, begins the tests.
+ *
+ * Context: boot, first thing in rcu_init().
+ *
+ * @mirrors kernel/rcu/update.c:rcu_early_boot_tests
+ * @simplified without rcu_self_test nothing is said; waits are not tried, they would return at once
+ */
+export function* rcu_early_boot_tests(k: Kernel): MaySleep<void> {
+  if (!k.config.rcuSelfTest) return;
+  pr_info(k, "Running RCU self tests");
+  yield* early_boot_test_call_rcu(k);
+}
+
+/** Whether the callbacks have run; the object is not asked for. Sleeps. @mirrors kernel/rcu/update.c:rcu_verify_early_boot_tests */
+export function* rcu_verify_early_boot_tests(k: Kernel): MaySleep<void> {
+  if (!k.config.rcuSelfTest) return;
+  yield* k.rcu.rcu_barrier(k);
+  WARN_ON(k, rcu_self_test_counter(k) !== 1);
 }
 
 /** Says what of this file is not as usual, at boot. @mirrors kernel/rcu/update.c:rcupdate_announce_bootup_oddness */

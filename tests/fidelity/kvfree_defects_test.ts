@@ -11,7 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Ptr, VirtAddr } from "../../kernel/machine/brand.ts";
 import type { MaySleep } from "../../kernel/machine/effects.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import { krcState } from "../../rcu/tree_kvfree.ts";
+import { krcState } from "../../rcu/kvfree.ts";
 import {
   kvfree_rcu,
   msleep,

@@ -23,7 +23,8 @@ import { schedule_timeout_uninterruptible } from "../../kernel/time/timer.ts";
 import type { EventRecord } from "../../kernel/machine/log.ts";
 import { slabObjectAt } from "../../mm/slab_live.ts";
 import { type shrink_control, shrinkers } from "../../mm/vmscan.ts";
-import { kfree_rcu_batch_init, type KrcState, krcState, statics, treeKvfree } from "../../rcu/tree_kvfree.ts";
+import type { KrcState } from "../../rcu/krc_look.ts";
+import { krcState, krcView, kvfreeOps, kvfreeStatics } from "../../rcu/kvfree.ts";
 import {
   array,
   boot,
@@ -32,6 +33,7 @@ import {
   GFP_KERNEL,
   kmalloc,
   kvfree_rcu,
+  levelAtLeast,
   rcu_head,
   runToEnd,
   struct,
@@ -55,6 +57,7 @@ export class FakeRcu {
   private readonly asked = new wait_queue_head("fake grace period");
   callRcus = 0;
   synchronized = 0;
+  barriers = 0;
   ended = 0;
 
   /** With `automatic`, grace periods take four jiffies. */
@@ -68,6 +71,13 @@ export class FakeRcu {
         return this.enqueue(k, { cpu: k.cpu.id, run: (k) => (func as rcu_callback_t)(k, head) });
       },
       synchronize_rcu: (k) => this.synchronize(k),
+      rcu_barrier: (k) => this.barrier(k),
+      get_state_synchronize_rcu: () => this.cookie(),
+      poll_state_synchronize_rcu: (_k, oldstate) => this.isDone(oldstate),
+      get_state_synchronize_rcu_full: (_k, rgosp) => {
+        rgosp.rgos_norm = rgosp.rgos_exp = this.cookie();
+      },
+      poll_state_synchronize_rcu_full: (_k, rgosp) => this.isDone(rgosp.rgos_norm),
       busy: () => this.next.length > 0 || this.now !== null,
     };
   }
@@ -89,6 +99,33 @@ export class FakeRcu {
       },
     });
     yield* wait_for_completion(k, over);
+  }
+
+  /** The number of the grace period that will be the first to begin and end from now on. */
+  private cookie(): number {
+    return this.ended + (this.now === null ? 1 : 2);
+  }
+
+  private isDone(cookie: number): boolean {
+    return this.ended >= cookie;
+  }
+
+  /** Waits for what is queued on any CPU; asks for no grace period itself. */
+  private *barrier(k: Kernel): MaySleep<void> {
+    this.barriers++;
+    const last = this.next.length > 0 ? this.next : this.now;
+    if (last === null) return;
+    const over = k.cpus.map(() => new completion("rcu_barrier"));
+    for (const { id } of k.cpus) {
+      last.push({
+        cpu: id,
+        run: (k) => {
+          complete(k, over[id]);
+          return doneVoid();
+        },
+      });
+    }
+    for (const it of over) yield* wait_for_completion(k, it);
   }
 
   /** A grace period begins: it covers what was queued so far. */
@@ -145,13 +182,14 @@ export interface KvfreeMachine {
 /** A machine whose kvfree_rcu() has been opened, or with `early` not even initialised. */
 export function kvfreeMachine(wanted: Partial<Config> = {}, automatic = false, early = false): KvfreeMachine {
   const k = boot({ rcu: "none", cpus: 4, memBytes: 64 * 2 ** 20, ...wanted });
-  instantiate(k, [statics]);
+  const tree: Config = { ...k.config, rcu: "tree" };
+  instantiate(k, [kvfreeStatics(tree)]);
   const rcu = new FakeRcu(automatic);
   rcu.install(k);
-  k.kvfree = treeKvfree;
+  k.kvfree = kvfreeOps(tree);
   if (!early) {
     runToEnd(k, "setup", function* (k) {
-      yield* kfree_rcu_batch_init(k);
+      yield* k.kvfree.kfree_rcu_batch_init(k);
       if (automatic) yield* startOn(k, 3, () => rcu.thread(k));
     });
     rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING);
@@ -210,9 +248,14 @@ export function isLive(k: Kernel, addr: VirtAddr): boolean {
   return at?.live === true || (at === undefined && k.ram.translate(addr) >= 0);
 }
 
-/** No block gets a page from now on. */
+/** No block gets a page from now on; the page cache, from v5.9 on, keeps what it has. */
 export function failPages(k: Kernel): number {
-  return addFailRule(k, { what: "page", site: "kvfree_call_rcu_add_ptr_to_bulk", times: -1 });
+  const { level } = k.config;
+  const old = levelAtLeast(level, "2/7")
+    ? "kvfree_call_rcu_add_ptr_to_bulk"
+    : "kfree_call_rcu_add_ptr_to_bulk";
+  const site = levelAtLeast(level, "v5.13") ? "add_ptr_to_bulk_krc_lock" : old;
+  return addFailRule(k, { what: "page", site, times: -1 });
 }
 
 /** No wrapper gets memory from now on. */
@@ -249,9 +292,15 @@ export function* queue2(k: Kernel, p: VirtAddr): MaySleep<void> {
   yield* kvfree_rcu(k, p as Ptr<typeof object>, object, "rcu");
 }
 
+/** Jiffies after which the monitor has run for sure, with the timer wheel's rounding: an eighth where it is coarse. */
+export function monitorIsOver(k: Kernel): number {
+  const drain = krcView(k.config.level).shape.drainJiffies(k);
+  return drain + 3 + (drain < 64 ? 0 : Math.floor(drain / 8));
+}
+
 /** Lets the monitor run, a grace period pass and the worker free. */
 export function* drain({ k, rcu }: KvfreeMachine): MaySleep<void> {
-  yield* sleepJiffies(k, 8);
+  yield* sleepJiffies(k, monitorIsOver(k));
   yield* rcu.pass(k);
   yield* sleepJiffies(k, 1);
 }

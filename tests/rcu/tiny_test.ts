@@ -20,7 +20,9 @@ import { bootKernel } from "../../init/main.ts";
 import { scheduleOf } from "../../explore/token.ts";
 import { slabObjectAt } from "../../mm/slab_live.ts";
 import { KVFREE_BULK_MAX_ENTR } from "../../rcu/kvfree_bulk.ts";
-import { KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
+import { tinyBatching } from "../../rcu/kvfree.ts";
+import type { TinyBatching } from "../../rcu/levels/level.ts";
+import { tinyCallbacks } from "../../rcu/tiny.ts";
 import { cond_synchronize_rcu, get_state_synchronize_rcu } from "../../rcu/rcupdate.ts";
 import * as tiny from "../../rcu/tiny.ts";
 import {
@@ -53,6 +55,12 @@ const headFirst = struct("head_first", { rcu: embed(rcu_head), data: array(u8, 4
 const headFar = struct("head_far", { data: array(u8, 4088), rcu: embed(rcu_head) });
 const headTooFar = struct("head_too_far", { data: array(u8, 4096), rcu: embed(rcu_head) });
 
+function batching(k: Kernel): TinyBatching {
+  const found = tinyBatching(k);
+  assert(found !== null);
+  return found;
+}
+
 function* newObject(k: Kernel): MaySleep<VirtAddr> {
   return yield* kmalloc(k, object.size, GFP_KERNEL);
 }
@@ -70,7 +78,7 @@ Deno.test("T69 kvfree_call_rcu() is exported and takes a head and an offset as b
   let p = NULL as VirtAddr;
   runCleanly(k, function* (k) {
     p = yield* newObject(k);
-    yield* tiny.kvfree_call_rcu(k, (p + object.offsetof("rcu")) as VirtAddr, object.offsetof("rcu"));
+    yield* k.kvfree.kvfree_call_rcu(k, (p + object.offsetof("rcu")) as VirtAddr, object.offsetof("rcu"));
   });
   assertEquals(isLive(k, p), false);
 });
@@ -83,9 +91,9 @@ Deno.test("T70 slab and vmalloc pointers share a block of 510; call 511 takes th
     for (let i = 1; i <= 511; i++) {
       const p = i % 100 === 0 ? yield* vmalloc(k, 4096) : yield* newObject(k);
       yield* kvfree_rcu(k, p);
-      pages[i] = tinyState(k).collecting.length;
+      pages[i] = batching(k).collecting.length;
     }
-    assertEquals(tinyState(k).collecting.map((b) => b.nr_records), [1, 510]);
+    assertEquals(batching(k).collecting.map((b) => b.nr_records), [1, 510]);
   });
   assertEquals([pages[1], pages[2], pages[510], pages[511]], [1, 1, 1, 2]);
 });
@@ -95,24 +103,24 @@ Deno.test("T71 one spare page is kept in total, and the next batch starts with i
   const taken: VirtAddr[] = [];
   runCleanly(k, function* (k) {
     for (let i = 0; i < 1100; i++) yield* kvfree_rcu(k, yield* newObject(k));
-    taken.push(...tinyState(k).collecting.map((b) => b.addr));
+    taken.push(...batching(k).collecting.map((b) => b.addr));
   });
   assertEquals(taken.length, 3);
-  const spare = tinyState(k).spare;
+  const spare = batching(k).spare;
   assertEquals(spare, taken[0], "the youngest block is freed first and stays");
   runCleanly(k, function* (k) {
     const p = yield* newObject(k);
     failPages(k);
     yield* kvfree_rcu(k, p);
-    assertEquals(tinyState(k).collecting.map((b) => b.addr), [spare]);
-    assertEquals(tinyState(k).spare, NULL);
+    assertEquals(batching(k).collecting.map((b) => b.addr), [spare]);
+    assertEquals(batching(k).spare, NULL);
   });
 });
 
 for (const [HZ, D] of [[100, 2], [250, 5], [300, 6], [1000, 20]]) {
   Deno.test(`T72 the first call arms the monitor for J0 + ${D}, further ones arm nothing [HZ=${HZ}]`, () => {
     const k = bootForTiny({ HZ });
-    assertEquals(KVFREE_DRAIN_JIFFIES(k), D);
+    assertEquals(batching(k).drainJiffies, D);
     let first = 0;
     runCleanly(k, function* (k) {
       const a = yield* newObject(k);
@@ -140,7 +148,7 @@ Deno.test("T73 while the previous chain waits for its grace period, the monitor 
     yield* schedule_work(k, second);
   });
   INIT_WORK(k, second, function* (k): MaySleep<void> {
-    assertEquals(tinyState(k).waiting.length, 1);
+    assertEquals(batching(k).waiting.length, 1);
     const p = yield* kmalloc(k, object.size, GFP_KERNEL);
     yield* kvfree_rcu(k, p, object, "rcu");
     yield* udelay(k, 7 * jiffy);
@@ -167,8 +175,8 @@ Deno.test("T74 without a page the two-argument form goes to call_rcu: freed in s
     const p = yield* newObject(k);
     failPages(k);
     yield* kvfree_rcu(k, p, object, "rcu");
-    assertEquals([...tinyState(k).callbacks] as number[], [p + object.offsetof("rcu")]);
-    assertEquals([tinyState(k).monitor_todo, isLive(k, p)], [false, true]);
+    assertEquals([...tinyCallbacks(k).callbacks] as number[], [p + object.offsetof("rcu")]);
+    assertEquals([batching(k).monitor_todo, isLive(k, p)], [false, true]);
     freed.push(p);
   });
   assertEquals(isLive(k, freed[0]), false);
@@ -198,7 +206,7 @@ Deno.test("T76 the one-argument form in atomic context is reported once, and the
     // The type says MaySleep; what the type cannot see is that preemption is off.
     yield* kvfree_rcu(k, p);
     preempt_enable(k);
-    assertEquals(tinyState(k).collecting.map((b) => b.nr_records), [1]);
+    assertEquals(batching(k).collecting.map((b) => b.nr_records), [1]);
   }, 1);
   assertStringIncludes(k.reports[0].title, "BUG: sleeping function called from invalid context");
   assertStringIncludes(k.reports[0].lines[1], "in_atomic(): 1, irqs_disabled(): 0");
@@ -222,8 +230,8 @@ Deno.test("T78 an object queued before rcu_init is done has no timer; a later ca
     early = yield* kmalloc(k, object.size, GFP_ATOMIC);
     yield* kvfree_rcu(k, early, object, "rcu");
   });
-  assertEquals([isLive(k, early), tinyState(k).monitor_todo], [true, false]);
-  assertEquals(tinyState(k).collecting.map((b) => b.nr_records), [1]);
+  assertEquals([isLive(k, early), batching(k).monitor_todo], [true, false]);
+  assertEquals(batching(k).collecting.map((b) => b.nr_records), [1]);
   runCleanly(k, function* (k) {
     yield* schedule_timeout_uninterruptible(k, 50);
     assertEquals(isLive(k, early), true);
@@ -325,7 +333,7 @@ Deno.test("T86 kvfree_rcu(NULL) does nothing, not even a might_sleep report", ()
     yield* kvfree_rcu(k, NULL);
     yield* kvfree_rcu(k, NULL, object, "rcu");
     preempt_enable(k);
-    assertEquals(tinyState(k).collecting, []);
+    assertEquals(batching(k).collecting, []);
   });
 });
 
@@ -429,7 +437,7 @@ Deno.test("T63 with debug objects a second kvfree_rcu() of an object warns once 
   runCleanly(k, function* (k) {
     const p = yield* newObject(k);
     for (let i = 0; i < 3; i++) yield* kvfree_rcu(k, p);
-    assertEquals(tinyState(k).collecting.map((b) => b.nr_records), [1]);
+    assertEquals(batching(k).collecting.map((b) => b.nr_records), [1]);
   }, 5); // each time a wrong activation and a wrong state, and one warning
   const warnings = k.reports.filter((r) => r.title.startsWith("WARNING"));
   assertEquals(warnings.length, 1);

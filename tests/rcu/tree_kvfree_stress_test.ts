@@ -8,7 +8,7 @@ import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import type { MaySleep } from "../../kernel/machine/effects.ts";
 import { memoryVerdict } from "../../mm/live.ts";
 import { addFailRule, type Kernel, kvfree_rcu, POLICY_FINE, POLICY_TIME, Run, vmalloc } from "../../mod.ts";
-import { krcState } from "../../rcu/tree_kvfree.ts";
+import { krcState } from "../../rcu/kvfree.ts";
 import { isLive, newObject, queue2, sleepJiffies, startOn } from "./kvfree_machine.ts";
 import { bootTree } from "./tree_machine.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
- * kvfree_rcu() of tree RCU as the series leaves it (7/7). Mirrors that part of kernel/rcu/tree.c: the base of March 2020
- * with all seven patches.
+ * kvfree_rcu() of tree RCU at 4/7 of the series, which leaves it so: 5/7 to 7/7 change other files. Mirrors that part of
+ * kernel/rcu/tree.c.
  *
  * Each CPU collects pointers in page-sized blocks, one chain for slab and one for vmalloc memory (channels 1 and 2). A
  * pointer that gets no block goes on a list through its rcu_head (channel 3); a headless one gets a 24-byte wrapper for
@@ -17,43 +17,42 @@
  * @module
  */
 
-import { formatAddr, NULL } from "../kernel/machine/addr.ts";
-import type { IrqFlags, VirtAddr } from "../kernel/machine/brand.ts";
-import { type Atomic, doneVoid, type MaySleep, STEP } from "../kernel/machine/effects.ts";
-import { POINT_LOCK, POINT_RMW, pt } from "../kernel/machine/points.ts";
-import { ptr as pointer } from "../kernel/machine/struct.ts";
-import { WARN_ON_ONCE, WARN_ONCE } from "../kernel/bug.ts";
-import { READ_ONCE } from "../kernel/compiler.ts";
-import { for_each_online_cpu, for_each_possible_cpu } from "../kernel/cpumask.ts";
-import { __GFP_NOWARN, gfp, GFP_ATOMIC, GFP_NOWAIT } from "../kernel/gfp.ts";
-import type { KvfreeOps } from "../kernel/hooks.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { rcu_callback_map, rcu_lock_acquire, rcu_lock_release } from "../kernel/locking/lockdep_rcu.ts";
+import { formatAddr, NULL } from "../../../kernel/machine/addr.ts";
+import type { IrqFlags, VirtAddr } from "../../../kernel/machine/brand.ts";
+import { type Atomic, doneVoid, type MaySleep, STEP } from "../../../kernel/machine/effects.ts";
+import { POINT_LOCK, POINT_RMW, pt } from "../../../kernel/machine/points.ts";
+import { ptr as pointer } from "../../../kernel/machine/struct.ts";
+import { WARN_ON_ONCE, WARN_ONCE } from "../../../kernel/bug.ts";
+import { READ_ONCE } from "../../../kernel/compiler.ts";
+import { for_each_online_cpu, for_each_possible_cpu } from "../../../kernel/cpumask.ts";
+import { __GFP_NOWARN, gfp, GFP_ATOMIC, GFP_NOWAIT } from "../../../kernel/gfp.ts";
+import type { Kernel } from "../../../kernel/kernel.ts";
+import { rcu_callback_map, rcu_lock_acquire, rcu_lock_release } from "../../../kernel/locking/lockdep_rcu.ts";
 import {
   lockdep_assert_held,
-  raw_spinlock_t,
   spin_lock,
+  spin_lock_init,
   spin_lock_irqsave,
   spin_unlock,
   spin_unlock_irqrestore,
-} from "../kernel/locking/spinlock.ts";
-import { local_irq_restore, local_irq_save } from "../kernel/preempt.ts";
-import { pr_err } from "../kernel/printk.ts";
-import { might_sleep } from "../kernel/sched/core.ts";
+  spinlock_t,
+} from "../../../kernel/locking/spinlock.ts";
+import { local_irq_restore, local_irq_save } from "../../../kernel/preempt.ts";
+import { pr_err } from "../../../kernel/printk.ts";
+import { might_sleep } from "../../../kernel/sched/core.ts";
 import {
   DEFINE_PER_CPU,
   KERNEL_STATIC,
   per_cpu_ptr,
   type PerCpu,
-  type StaticKey,
   this_cpu_ptr,
-} from "../kernel/static.ts";
-import { rcu_scheduler_active, RCU_SCHEDULER_RUNNING } from "../kernel/system_state.ts";
-import { trace_kvfree_rcu } from "../kernel/trace/events/quiesce.ts";
+} from "../../../kernel/static.ts";
+import { rcu_scheduler_active, RCU_SCHEDULER_RUNNING } from "../../../kernel/system_state.ts";
+import { trace_kvfree_rcu } from "../../../kernel/trace/events/quiesce.ts";
 import {
   trace_rcu_invoke_kfree_bulk_callback,
   trace_rcu_invoke_kvfree_callback,
-} from "../kernel/trace/events/rcu.ts";
+} from "../../../kernel/trace/events/rcu.ts";
 import {
   delayed_work,
   INIT_DELAYED_WORK,
@@ -66,36 +65,34 @@ import {
   to_delayed_work,
   to_rcu_work,
   type work_struct,
-} from "../kernel/workqueue.ts";
-import { __get_free_page, free_page } from "../mm/page_alloc.ts";
-import { kfree_bulk, kmalloc } from "../mm/slub.ts";
-import { kvfree } from "../mm/util.ts";
-import { is_vmalloc_addr, vfree } from "../mm/vmalloc.ts";
-import { register_shrinker, type shrink_control, shrinker } from "../mm/vmscan.ts";
-import { anythingQueued, type KrcState, lookAtKrcs, ownMemory, pendingObjects } from "./krc_look.ts";
-import { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data, recordAddr } from "./kvfree_bulk.ts";
-import { __is_kvfree_rcu_offset, debug_rcu_head_queue, debug_rcu_head_unqueue, rcu_head } from "./rcu.ts";
-import { cond_resched_tasks_rcu_qs } from "./rcupdate.ts";
+} from "../../../kernel/workqueue.ts";
+import { __get_free_page, free_page } from "../../../mm/page_alloc.ts";
+import { kfree_bulk, kmalloc } from "../../../mm/slub.ts";
+import { kvfree } from "../../../mm/util.ts";
+import { is_vmalloc_addr, vfree } from "../../../mm/vmalloc.ts";
+import { register_shrinker, type shrink_control, shrinker } from "../../../mm/vmscan.ts";
+import { chainOf, type KrcLook, type KrcPlace, type KrcView, lookOps, objectByTag } from "../../krc_look.ts";
+import { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data, recordAddr } from "../../kvfree_bulk.ts";
+import { __is_kvfree_rcu_offset, debug_rcu_head_queue, debug_rcu_head_unqueue, rcu_head } from "../../rcu.ts";
+import { cond_resched_tasks_rcu_qs } from "../../rcupdate.ts";
+import type { TreeLevel } from "../level.ts";
 
 /** Jiffies between the first pointer of a batch and its grace period: 20 ms. @mirrors kernel/rcu/tree.c:KFREE_DRAIN_JIFFIES */
-export function KFREE_DRAIN_JIFFIES(k: Kernel): number {
+function KFREE_DRAIN_JIFFIES(k: Kernel): number {
   return Math.floor(k.config.HZ / 50);
 }
 
 /** Batches that may wait for a grace period. @mirrors kernel/rcu/tree.c:KFREE_N_BATCHES */
-export const KFREE_N_BATCHES = 2;
+const KFREE_N_BATCHES = 2;
 
 /** Channels that collect in blocks: slab memory and vmalloc memory. */
 const SLAB = 0;
 const VMALLOC = 1;
 
-export { type KrcBatch, type KrcBlock, type KrcState } from "./krc_look.ts";
-export { KVFREE_BULK_MAX_ENTR, kvfree_rcu_bulk_data };
-
 const { nr_records, next } = kvfree_rcu_bulk_data.f;
 
 /** A batch that waits for a grace period. @mirrors kernel/rcu/tree.c:kfree_rcu_cpu_work (2/7) */
-export class kfree_rcu_cpu_work {
+class kfree_rcu_cpu_work {
   readonly rcu_work: rcu_work = new rcu_work(this);
   /** List of objects. */
   head_free: VirtAddr = NULL;
@@ -105,7 +102,7 @@ export class kfree_rcu_cpu_work {
 }
 
 /** What one CPU has collected. @mirrors kernel/rcu/tree.c:kfree_rcu_cpu (2/7) */
-export class kfree_rcu_cpu {
+class kfree_rcu_cpu {
   /** List of objects that do not wait for a grace period yet, last queued first. */
   head: VirtAddr = NULL;
   /** Chains of blocks that do not wait yet, newest block first, by channel. */
@@ -116,7 +113,7 @@ export class kfree_rcu_cpu {
     { length: KFREE_N_BATCHES },
     () => new kfree_rcu_cpu_work(),
   );
-  readonly lock: raw_spinlock_t = new raw_spinlock_t("krcp->lock");
+  readonly lock: spinlock_t = new spinlock_t("krcp->lock");
   readonly monitor_work: delayed_work = new delayed_work(this);
   /** A run of the monitor is wanted. */
   monitor_todo = false;
@@ -134,9 +131,10 @@ function rcuName(k: Kernel): string {
   return k.config.preempt === "full" ? "rcu_preempt" : "rcu_sched";
 }
 
-/** The records of a block are not queued any more. @mirrors kernel/rcu/tree.c:debug_rcu_head_unqueue_bulk (2/7) */
-function debug_rcu_head_unqueue_bulk(k: Kernel, bhead: VirtAddr, nr: number): void {
+/** The records of a block are not queued any more. @mirrors kernel/rcu/tree.c:debug_rcu_bhead_unqueue (2/7) */
+function debug_rcu_bhead_unqueue(k: Kernel, bhead: VirtAddr): void {
   if (!k.config.debugObjects) return;
+  const nr = nr_records.get(k, bhead);
   for (let i = 0; i < nr; i++) debug_rcu_head_unqueue(k, k.ram.loadPtr(recordAddr(bhead, i)));
 }
 
@@ -173,7 +171,7 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
   while (bkhead !== NULL) {
     const bnext = next.get(k, bkhead);
     const nr = nr_records.get(k, bkhead);
-    debug_rcu_head_unqueue_bulk(k, bkhead, nr);
+    debug_rcu_bhead_unqueue(k, bkhead);
     rcu_lock_acquire(k, rcu_callback_map);
     trace_rcu_invoke_kfree_bulk_callback(k, rcuName(k), nr, recordAddr(bkhead, 0));
     yield* kfree_bulk(k, nr, recordAddr(bkhead, 0));
@@ -186,7 +184,7 @@ function* kfree_rcu_work(k: Kernel, work: work_struct): MaySleep<void> {
   while (bvhead !== NULL) {
     const bnext = next.get(k, bvhead);
     const nr = nr_records.get(k, bvhead);
-    debug_rcu_head_unqueue_bulk(k, bvhead, nr);
+    debug_rcu_bhead_unqueue(k, bvhead);
     rcu_lock_acquire(k, rcu_callback_map);
     for (let i = 0; i < nr; i++) {
       const record = k.ram.loadPtr(recordAddr(bvhead, i));
@@ -347,16 +345,6 @@ function* attach_rcu_head_to_object(k: Kernel, obj: VirtAddr): Atomic<VirtAddr> 
 }
 
 /**
- * Records in the block to which a pointer need only be added, and nothing else done: nobody has the lock, there is room,
- * the monitor need not be armed, and the point before the lock lets nobody in. Otherwise KVFREE_BULK_MAX_ENTR.
- */
-function recordsBefore(k: Kernel, krcp: kfree_rcu_cpu, bnode: VirtAddr): number {
-  const more = k.budget <= 0 || bnode === NULL || !krcp.initialized || krcp.lock.owner !== null ||
-    k.config.debugObjects || (!krcp.monitor_todo && rcu_scheduler_active(k) === RCU_SCHEDULER_RUNNING);
-  return more ? KVFREE_BULK_MAX_ENTR : k.ram.loadLong((bnode + nr_records.offset) as VirtAddr);
-}
-
-/**
  * Frees an object after a grace period.
  *
  * With `head`, `func` is the offset of the head in the object. Without (`head` null), `func` is the object itself; if
@@ -367,36 +355,15 @@ function recordsBefore(k: Kernel, krcp: kfree_rcu_cpu, bnode: VirtAddr): number 
  *
  * @mirrors kernel/rcu/tree.c:kvfree_call_rcu (4/7)
  */
-export function kvfree_call_rcu(k: Kernel, head: VirtAddr, func: number): Atomic<void>;
-export function kvfree_call_rcu(k: Kernel, head: null, func: VirtAddr): MaySleep<void>;
-export function kvfree_call_rcu(k: Kernel, head: VirtAddr | null, func: number): MaySleep<void> {
+function kvfree_call_rcu(k: Kernel, head: VirtAddr, func: number): Atomic<void>;
+function kvfree_call_rcu(k: Kernel, head: null, func: VirtAddr): MaySleep<void>;
+function* kvfree_call_rcu(k: Kernel, head: VirtAddr | null, func: number): MaySleep<void> {
+  let success = true;
+  let expedited_drain = false;
   if (head === null) might_sleep(k);
   const ptr = (head === null ? func : head - func) as VirtAddr;
   const flags = local_irq_save(k);
   const krcp = this_cpu_ptr(k, krc);
-  const bnode = krcp.bkvhead[is_vmalloc_addr(k, ptr) ? VMALLOC : SLAB];
-  const nr = recordsBefore(k, krcp, bnode);
-  if (nr === KVFREE_BULK_MAX_ENTR) return callRcuLocked(k, krcp, head, func, ptr, flags);
-  // The usual case, in a plain call: what callRcuLocked() would do.
-  pt(k, POINT_LOCK, krcp.lock);
-  trace_kvfree_rcu(k, ptr, head === null);
-  addRecord(k, bnode, nr, ptr);
-  krcp.count++;
-  local_irq_restore(k, flags);
-  return doneVoid();
-}
-
-/** The general case of kvfree_call_rcu(), from the lock on. */
-function* callRcuLocked(
-  k: Kernel,
-  krcp: kfree_rcu_cpu,
-  head: VirtAddr | null,
-  func: number,
-  ptr: VirtAddr,
-  flags: IrqFlags,
-): MaySleep<void> {
-  let success = true;
-  let expedited_drain = false;
   if (krcp.initialized) yield* spin_lock(k, krcp.lock);
   unlock_return: {
     if (debug_rcu_head_queue(k, ptr) !== 0) {
@@ -432,6 +399,35 @@ function* callRcuLocked(
   debug_rcu_head_unqueue(k, ptr);
   yield* k.rcu.synchronize_rcu(k);
   yield* kvfree(k, ptr);
+}
+
+/**
+ * Records in the block to which a pointer need only be added, and nothing else done: nobody has the lock, there is room,
+ * the monitor need not be armed, and the point before the lock lets nobody in. Otherwise KVFREE_BULK_MAX_ENTR.
+ */
+function recordsBefore(k: Kernel, krcp: kfree_rcu_cpu, bnode: VirtAddr): number {
+  const more = k.budget <= 0 || bnode === NULL || !krcp.initialized || krcp.lock.owner !== null ||
+    k.config.debugObjects || (!krcp.monitor_todo && rcu_scheduler_active(k) === RCU_SCHEDULER_RUNNING);
+  return more ? KVFREE_BULK_MAX_ENTR : k.ram.loadLong((bnode + nr_records.offset) as VirtAddr);
+}
+
+/** kvfree_call_rcu(), in a plain call where a pointer with a head need only be added to a block: the usual case. */
+function callPlainly(k: Kernel, head: VirtAddr, func: number): Atomic<void>;
+function callPlainly(k: Kernel, head: null, func: VirtAddr): MaySleep<void>;
+function callPlainly(k: Kernel, head: VirtAddr | null, func: number): MaySleep<void> {
+  if (head === null) return kvfree_call_rcu(k, head, func as VirtAddr);
+  const ptr = (head - func) as VirtAddr;
+  const krcp = this_cpu_ptr(k, krc);
+  const bnode = krcp.bkvhead[is_vmalloc_addr(k, ptr) ? VMALLOC : SLAB];
+  const nr = recordsBefore(k, krcp, bnode);
+  if (nr === KVFREE_BULK_MAX_ENTR) return kvfree_call_rcu(k, head, func);
+  const flags = local_irq_save(k);
+  pt(k, POINT_LOCK, krcp.lock);
+  trace_kvfree_rcu(k, ptr, false);
+  addRecord(k, bnode, nr, ptr);
+  krcp.count++;
+  local_irq_restore(k, flags);
+  return doneVoid();
 }
 
 /** Objects for which no grace period has been asked for, on all CPUs. @mirrors kernel/rcu/tree.c:kfree_rcu_shrink_count */
@@ -470,8 +466,6 @@ const kfree_rcu_shrinker = KERNEL_STATIC(
   () => new shrinker(kfree_rcu_shrink_count, kfree_rcu_shrink_scan),
 );
 
-export const statics: readonly StaticKey[] = [krc, kfree_rcu_shrinker];
-
 /**
  * The scheduler is up: arms the monitor of each CPU whose list is not empty; blocks are not looked at (B11).
  *
@@ -479,7 +473,7 @@ export const statics: readonly StaticKey[] = [krc, kfree_rcu_shrinker];
  *
  * @mirrors kernel/rcu/tree.c:kfree_rcu_scheduler_running
  */
-export function* kfree_rcu_scheduler_running(k: Kernel): Atomic<void> {
+function* kfree_rcu_scheduler_running(k: Kernel): Atomic<void> {
   for (const cpu of for_each_online_cpu(k)) {
     const krcp = per_cpu_ptr(k, krc, cpu);
     const flags = yield* spin_lock_irqsave(k, krcp.lock);
@@ -500,9 +494,10 @@ export function* kfree_rcu_scheduler_running(k: Kernel): Atomic<void> {
  *
  * @mirrors kernel/rcu/tree.c:kfree_rcu_batch_init
  */
-export function* kfree_rcu_batch_init(k: Kernel): MaySleep<void> {
+function* kfree_rcu_batch_init(k: Kernel): MaySleep<void> {
   for (const cpu of for_each_possible_cpu(k)) {
     const krcp = per_cpu_ptr(k, krc, cpu);
+    spin_lock_init(krcp.lock);
     for (const krwp of krcp.krw_arr) {
       INIT_RCU_WORK(k, krwp.rcu_work, kfree_rcu_work);
       krwp.krcp = krcp;
@@ -511,41 +506,66 @@ export function* kfree_rcu_batch_init(k: Kernel): MaySleep<void> {
     krcp.initialized = true;
   }
   if ((yield* register_shrinker(k, kfree_rcu_shrinker(k))) !== 0) {
-    pr_err(k, "Failed to register kfree_rcu() shrinker!");
+    pr_err(k, "rcu: Failed to register kfree_rcu() shrinker!");
   }
 }
 
-/** The krc of every CPU, for the looks below. */
-function allKrcs(k: Kernel): kfree_rcu_cpu[] {
-  return k.cpus.map((cpu) => per_cpu_ptr(k, krc, cpu.id));
+/** Where one of the two structs holds its pointers. */
+function place(k: Kernel, [slab, vmalloc]: readonly VirtAddr[], head: VirtAddr): KrcPlace {
+  const { offset } = next;
+  return { slab: chainOf(k, slab, offset), vmalloc: chainOf(k, vmalloc, offset), head };
 }
 
-/** Looks at kvfree_rcu() of every CPU without touching it. @invented for the `krc` command */
-export function krcState(k: Kernel): KrcState[] {
-  return lookAtKrcs(k, allKrcs(k));
+function look(k: Kernel): KrcLook[] {
+  return k.cpus.map(({ id }) => {
+    const krcp = per_cpu_ptr(k, krc, id);
+    return {
+      initialized: krcp.initialized,
+      count: krcp.count,
+      monitor_todo: krcp.monitor_todo,
+      monitor_work: krcp.monitor_work,
+      locked: krcp.lock.owner !== null,
+      collecting: place(k, krcp.bkvhead, krcp.head),
+      batches: krcp.krw_arr.map((krwp) => ({
+        rcu_work: krwp.rcu_work,
+        place: place(k, krwp.bkvhead_free, krwp.head_free),
+      })),
+      spares: [...krcp.bkvcache],
+    };
+  });
 }
 
-/** Objects that wait, of all CPUs. */
-function pendingAddresses(k: Kernel): Iterable<VirtAddr> {
-  return pendingObjects(k, allKrcs(k));
-}
+const view: KrcView = {
+  shape: {
+    nr_records: nr_records.offset,
+    records: kvfree_rcu_bulk_data.size,
+    capacity: KVFREE_BULK_MAX_ENTR,
+    drainJiffies: KFREE_DRAIN_JIFFIES,
+    objectOf: objectByTag,
+  },
+  look,
+};
 
-/** Blocks, spare pages and wrappers of all CPUs, and the shrinker's 8 bytes. */
-function* ownAddresses(k: Kernel): Generator<VirtAddr, void, void> {
-  yield* ownMemory(k, allKrcs(k));
+const { pendingAddresses, ownAddresses, busy } = lookOps(view);
+
+/** Its own memory, and the shrinker's 8 bytes. */
+function* allOwnAddresses(k: Kernel): Generator<VirtAddr, void, void> {
+  yield* ownAddresses(k);
   const { deferredAddr } = kfree_rcu_shrinker(k);
   if (deferredAddr !== NULL) yield deferredAddr;
 }
 
-function busy(k: Kernel): boolean {
-  return anythingQueued(allKrcs(k));
-}
-
-/** kvfree_rcu() of tree RCU at 7/7. @mirrors kernel/rcu/tree.c:kvfree_call_rcu (4/7) */
-export const treeKvfree: KvfreeOps = {
-  kvfree_call_rcu,
-  kfree_rcu_scheduler_running,
-  pendingAddresses,
-  ownAddresses,
-  busy,
+/** kvfree_rcu() of tree RCU from 4/7 to 7/7. */
+export const level: TreeLevel = {
+  ops: {
+    kfree_rcu_batch_init,
+    kvfree_call_rcu: callPlainly,
+    kvfree_rcu_barrier: null,
+    kfree_rcu_scheduler_running,
+    pendingAddresses,
+    ownAddresses: allOwnAddresses,
+    busy,
+  },
+  statics: [krc, kfree_rcu_shrinker],
+  view,
 };
