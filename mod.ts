@@ -21,8 +21,10 @@
 
 // The shell
 export { boot, bootWith, memorySince, reboot, runToEnd } from "./explore/shell.ts";
+export { bulkText, Tally, type TallyCounts } from "./explore/tally.ts";
 export { DEFAULT_LIMITS, type Ending, Run, type RunLimits, type RunVerdict } from "./explore/run.ts";
 export {
+  checkNeeds,
   checkOptions,
   OptionError,
   type OptionValues,
@@ -37,15 +39,31 @@ export {
   TokenError,
   type TokenRun,
 } from "./explore/token.ts";
-export { checkConfig, type Config, ConfigError, type Level, LEVELS } from "./kernel/config.ts";
+export { checkConfig, type Config, ConfigError, type Level, levelAtLeast, LEVELS } from "./kernel/config.ts";
 export {
   type Deviation,
   POLICIES,
   type Policy,
   POLICY_FINE,
+  POLICY_RUN_ON,
   POLICY_TIME,
   type Schedule,
 } from "./kernel/machine/chooser.ts";
+export {
+  type Exploration,
+  explore,
+  type ExploreOptions,
+  exploring,
+  type Plan,
+} from "./explore/search/explore.ts";
+export { type Execution, Executor, type Subject } from "./explore/search/executor.ts";
+export { type Failure, type Judge, judgeEnding, judgeMemory, judgeRun } from "./explore/search/judge.ts";
+export { claimName, explorationLines } from "./explore/search/lines.ts";
+export { type Minimised, minimising } from "./explore/search/minimise.ts";
+export { type PointFilter } from "./explore/search/points.ts";
+export { type Budget, type Claim, DEFAULT_BUDGET } from "./explore/search/search.ts";
+export { type NamedStall, stallText } from "./explore/search/stalls.ts";
+export type { KernelParts, KvfreeLevelOps, RcuOps } from "./kernel/hooks.ts";
 export { type KernelReport } from "./kernel/kernel.ts";
 export { type LiveObject, liveObjects, type MemoryVerdict, memoryVerdict } from "./mm/live.ts";
 export {
@@ -104,6 +122,7 @@ export {
   spin_lock_irqsave,
   spin_unlock,
   spin_unlock_irqrestore,
+  spinlock_t,
 } from "./kernel/locking/spinlock.ts";
 export { mutex, mutex_lock, mutex_trylock, mutex_unlock } from "./kernel/locking/mutex.ts";
 export { complete, completion, wait_for_completion } from "./kernel/sched/completion.ts";
@@ -122,16 +141,56 @@ export {
   schedule_timeout_uninterruptible,
 } from "./kernel/time/timer.ts";
 export { jiffies } from "./kernel/time/jiffies.ts";
+export {
+  CLOCK_MONOTONIC,
+  hrtimer,
+  hrtimer_active,
+  hrtimer_cancel,
+  hrtimer_forward,
+  hrtimer_forward_now,
+  hrtimer_init,
+  HRTIMER_MODE_ABS,
+  HRTIMER_MODE_ABS_PINNED,
+  HRTIMER_MODE_REL,
+  HRTIMER_MODE_REL_PINNED,
+  HRTIMER_NORESTART,
+  HRTIMER_RESTART,
+  type hrtimer_restart,
+  hrtimer_start,
+  hrtimer_try_to_cancel,
+  type ktime_t,
+} from "./kernel/time/hrtimer.ts";
 export { udelay, user_mode } from "./kernel/entry.ts";
+export { delete_module, load_module, type ModuleImage } from "./kernel/module.ts";
 export { __get_free_page, alloc_pages, free_page } from "./mm/page_alloc.ts";
+export { drop_slab } from "./mm/vmscan.ts";
 export { kfree, kfree_bulk, kmalloc, kzalloc } from "./mm/slub.ts";
 export { vfree, vmalloc, vzalloc } from "./mm/vmalloc.ts";
+export { kmemleak_ignore, kmemleak_not_leak, kmemleak_seq_show, kmemleak_write } from "./mm/kmemleak.ts";
 export { kvfree, kvmalloc, kvzalloc } from "./mm/util.ts";
-export { rcu_head } from "./rcu/rcu.ts";
+export {
+  rcu_gp_oldstate,
+  rcu_head,
+  same_state_synchronize_rcu,
+  same_state_synchronize_rcu_full,
+} from "./rcu/rcu.ts";
+export { type Headless, type KvfreeApi, kvfreeApi, type WithHead } from "./rcu/levels/api.ts";
+export { KVFREE_INTERFACES, type KvfreeInterface, offeredAt, whereOffered } from "./rcu/levels/interfaces.ts";
 export {
   call_rcu,
+  cond_synchronize_rcu,
+  cond_synchronize_rcu_full,
+  get_completed_synchronize_rcu,
+  get_completed_synchronize_rcu_full,
+  get_state_synchronize_rcu,
+  get_state_synchronize_rcu_full,
   kfree_rcu,
+  kfree_rcu_mightsleep,
   kvfree_rcu,
+  kvfree_rcu_barrier,
+  kvfree_rcu_mightsleep,
+  poll_state_synchronize_rcu,
+  poll_state_synchronize_rcu_full,
   rcu_access_pointer,
   rcu_assign_pointer,
   rcu_barrier,
@@ -141,5 +200,7 @@ export {
   rcu_read_lock,
   rcu_read_unlock,
   rcu_replace_pointer,
+  start_poll_synchronize_rcu,
+  start_poll_synchronize_rcu_full,
   synchronize_rcu,
 } from "./rcu/rcupdate.ts";

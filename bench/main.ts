@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * `deno task bench`: figures of this host in one run, with ratios, and one line appended to bench/history.ndjson.
+ * `deno task bench series`: what the changes of kvfree_rcu()'s history were published with, beside ours.
  *
  * Absolute figures depend on the host and its load: compare ratios of one run. For scale, a real kernel under software
  * emulation takes 31 ms for the flood on tiny and 1.2 s from its start; a 6.1 kernel with 4 CPUs takes 144 to 226 ms for
@@ -11,6 +12,7 @@
 
 import { allocators, boots, FLOOD, flood, switches } from "./kernel.ts";
 import { type Figure, measure, table } from "./measure.ts";
+import { seriesBench } from "./series.ts";
 import { gracePeriods, kfreeScale, treeBoots } from "./tree.ts";
 
 const REAL_KERNEL_FLOOD_NS = 31e6;
@@ -56,7 +58,8 @@ function scaleFromStart(): number {
   return (performance.now() - start) * 1e6;
 }
 
-if (import.meta.main) {
+if (import.meta.main && Deno.args[0] === "series") seriesBench();
+else if (import.meta.main) {
   const fromStart = scaleFromStart();
   const floods = [flood(false), flood(true)];
   const scale = kfreeScale();

@@ -8,7 +8,8 @@
  * the other CPUs, and with one CPU all of them share it.
  *
  * Variants: `printed` is the helper as the mails print it: without memory for the stub it frees the stub's NULL pointer
- * instead of the array. `fixed` is what was merged. `kvfree_rcu` needs no stub at all.
+ * instead of the array. `fixed` is what was merged. `kvfree_rcu` needs no stub at all; from v6.3 on that form is
+ * called `kvfree_rcu_mightsleep`, and from v6.5 on only so.
  * Readers: `leaves` copies what it needs out of the array; `escapes` keeps the array after rcu_read_unlock().
  *
  * The filesystem starts with 512 blocks of descriptors (4 TiB), so that the first array just fits a page. Every later
@@ -45,6 +46,8 @@ import {
   kthread_stop,
   kvfree,
   kvfree_rcu,
+  kvfree_rcu_mightsleep,
+  type KvfreeInterface,
   kvmalloc,
   type MaySleep,
   NULL,
@@ -142,6 +145,7 @@ function* add_new_gdb(k: Kernel, sbi: VirtAddr, variant: string): MaySleep<void>
   ext4_sb_info.f.s_gdb_count.set(k, sbi, count + 1);
   trace_mark(k, `add_new_gdb: ${count + 1} blocks`);
   if (variant === "kvfree_rcu") yield* kvfree_rcu(k, o_group_desc);
+  else if (variant === "kvfree_rcu_mightsleep") yield* kvfree_rcu_mightsleep(k, o_group_desc);
   else yield* ext4_kvfree_array_rcu(k, o_group_desc, variant === "fixed");
 }
 
@@ -242,9 +246,10 @@ export const ext4Scenario: Scenario = {
     {
       name: "variant",
       kind: "enum",
-      values: ["printed", "fixed", "kvfree_rcu"],
+      values: ["printed", "fixed", "kvfree_rcu", "kvfree_rcu_mightsleep"],
       default: "kvfree_rcu",
-      help: "how the old array is freed: the helper as printed, as merged, or kvfree_rcu(ptr)",
+      help:
+        "how the old array is freed: the helper as printed, as merged, or kvfree_rcu(ptr) under either name",
     },
     { name: "grows", kind: "int", min: 1, max: 50000, default: "3", help: "how often the array grows" },
     { name: "groups", kind: "int", min: 1, max: 50000, default: "512", help: "pointers in the first array" },
@@ -272,6 +277,10 @@ export const ext4Scenario: Scenario = {
         "fail the helper's kmalloc; kvfree_rcu's block page; its wrapper; kmalloc for arrays above a page",
     },
   ],
+  needs({ variant }): KvfreeInterface[][] {
+    if (variant === "kvfree_rcu") return [["kvfree_rcu(ptr)"]];
+    return variant === "kvfree_rcu_mightsleep" ? [["kvfree_rcu_mightsleep(ptr)"]] : [];
+  },
   *main(k: Kernel, options: OptionValues): MaySleep<void> {
     const sbi = k.dataAlloc(ext4_sb_info.size);
     if (!(yield* ext4_fill_super(k, sbi, Number(options.groups)))) return;

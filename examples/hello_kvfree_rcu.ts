@@ -26,6 +26,7 @@ export const helloScenario: Scenario = {
   options: [
     { name: "size", kind: "int", min: 1, max: 4194304, default: "100", help: "bytes to allocate" },
   ],
+  needs: () => [["kvfree_rcu(ptr)"]],
   *main(k: Kernel, options: OptionValues): MaySleep<void> {
     const ptr = yield* kvmalloc(k, Number(options.size), GFP_KERNEL);
     if (ptr !== NULL) yield* kvfree_rcu(k, ptr);

@@ -2,14 +2,15 @@
 /**
  * Running an example on its own: `deno run examples/x.ts --option value`. Needs no permission.
  *
- * The example's options are those of `run` in the shell. Beside them stand a few of `boot`: --seed, --cpus, --rcu and
- * --kasan.
+ * The example's options are those of `run` in the shell. Beside them stand a few of `boot`: --seed, --cpus, --rcu,
+ * --level and --kasan.
  *
  * @module
  */
 
 import {
   boot,
+  checkNeeds,
   checkOptions,
   type Config,
   ConfigError,
@@ -50,7 +51,7 @@ export function sortArguments(
     } else {
       const value = joined ?? args[++i];
       if (name === "seed" || name === "cpus") machine[name] = wholeNumber(scenario, name, value);
-      else if (name === "rcu") machine.rcu = value;
+      else if (name === "rcu" || name === "level") machine[name] = value;
       else given[name] = value;
     }
   }
@@ -66,6 +67,7 @@ function wholeNumber(scenario: Scenario, name: string, value: string): number {
 
 function runAndReport(scenario: Scenario, options: OptionValues, machine: Partial<Config>): number {
   const k = boot(machine);
+  checkNeeds(scenario, options, k.config.level);
   const run = new Run(k, scenario, options);
   run.advance();
   const { ending, reports, lastEvent, hash } = run.verdict();

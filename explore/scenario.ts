@@ -6,7 +6,9 @@
  */
 
 import type { MaySleep } from "../kernel/machine/effects.ts";
+import type { Level } from "../kernel/config.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { type KvfreeInterface, offeredAt, whereOffered } from "../rcu/levels/interfaces.ts";
 
 /** One option of a scenario. */
 export interface ScenarioOption {
@@ -28,6 +30,8 @@ export interface Scenario {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly ScenarioOption[];
+  /** Calls that not every level of kvfree_rcu() offers: it needs one of each group. */
+  needs?(options: OptionValues): readonly (readonly KvfreeInterface[])[];
   /** Runs in a kernel thread of its own; threads that it starts belong to the run. */
   main(k: Kernel, options: OptionValues): MaySleep<void>;
 }
@@ -68,4 +72,13 @@ function checkValue(scenario: Scenario, option: ScenarioOption, value: string): 
   throw new OptionError(
     `${where} does not exist: ${allowed} are allowed${option.kind === "list" ? ", joined by commas" : ""}`,
   );
+}
+
+/** Refuses a program that calls what `level` does not offer, naming the levels that do. */
+export function checkNeeds(scenario: Scenario, options: OptionValues, level: Level): void {
+  for (const group of scenario.needs?.(options) ?? []) {
+    if (group.some((name) => offeredAt(level, name))) continue;
+    const where = group.map((name) => `${name} ${whereOffered(name)}`).join(", ");
+    throw new OptionError(`${scenario.name} needs what level ${level} does not offer: ${where}`);
+  }
 }

@@ -152,6 +152,12 @@ function configNumbers(c: Config): number[] {
     c.bootFanoutLeaf,
     c.fanoutExact ? 1 : 0,
     c.dumpTree ? 1 : 0,
+    c.kmemleak ? 1 : 0,
+    c.rawLockNesting ? 1 : 0,
+    c.rcuMinCachedObjs + 1,
+    c.rcuDelayPageCacheFillMsec,
+    c.rcuSelfTest ? 1 : 0,
+    c.earlyDriver,
   ];
 }
 
@@ -176,11 +182,18 @@ const UNSAID: readonly number[] = [
   0,
   0,
   0,
+  0,
+  0,
+  0,
+  5000,
+  0,
+  0,
 ];
 
 function configFrom(numbers: readonly number[], seed: number): Config {
   const [rcu, cpus, pages, HZ, preempt, level, policy, kasan, debug, debugObjects, ...tree] = numbers;
-  const [fanout, fanoutLeaf, nrCpus, bootFanoutLeaf, fanoutExact, dumpTree] = tree;
+  const [fanout, fanoutLeaf, nrCpus, bootFanoutLeaf, fanoutExact, dumpTree, ...later] = tree;
+  const [kmemleak, rawLockNesting, cachedObjs, rcuDelayPageCacheFillMsec, selfTest, earlyDriver] = later;
   const found = POLICIES.find((p) => p.id === policy);
   if (found === undefined) throw new TokenError(`token names policy ${policy}, which does not exist here`);
   return checkConfig({
@@ -201,6 +214,12 @@ function configFrom(numbers: readonly number[], seed: number): Config {
     bootFanoutLeaf,
     fanoutExact: fanoutExact === 1,
     dumpTree: dumpTree === 1,
+    kmemleak: kmemleak === 1,
+    rawLockNesting: rawLockNesting === 1,
+    rcuMinCachedObjs: cachedObjs - 1,
+    rcuDelayPageCacheFillMsec,
+    rcuSelfTest: selfTest === 1,
+    earlyDriver,
   });
 }
 

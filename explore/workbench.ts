@@ -15,7 +15,7 @@ import type { Config } from "../kernel/config.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { bootKernel, rebootKernel } from "../init/main.ts";
 import { Run } from "./run.ts";
-import { checkOptions, type OptionValues, type Scenario } from "./scenario.ts";
+import { checkNeeds, checkOptions, type OptionValues, type Scenario } from "./scenario.ts";
 import { encodeToken, scheduleOf, type TokenRun } from "./token.ts";
 
 /** Points between two chances to interrupt. */
@@ -84,6 +84,7 @@ export class Workbench {
   start(scenario: Scenario, given: OptionValues, ref: string | null = scenario.name): Run {
     const k = this.k;
     const options = checkOptions(scenario, given);
+    checkNeeds(scenario, options, k.config.level);
     this.mustBeIdle("run");
     return this.perform(k, { kind: "run", scenario, options, ref });
   }
@@ -208,12 +209,14 @@ export class Workbench {
   }
 }
 
-function changedOptions(scenario: Scenario, options: OptionValues): OptionValues {
+/** What of the options is not their default: what tokens hold. */
+export function changedOptions(scenario: Scenario, options: OptionValues): OptionValues {
   const changed = scenario.options.filter((o) => options[o.name] !== o.default);
   return Object.fromEntries(changed.map((o) => [o.name, options[o.name]]));
 }
 
-function ruleToOptions(rule: FailRule): OptionValues {
+/** A rule as tokens hold it. */
+export function ruleToOptions(rule: FailRule): OptionValues {
   return Object.fromEntries(
     Object.entries(rule).filter(([, value]) => value !== undefined).map((
       [name, value],

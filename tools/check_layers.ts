@@ -32,7 +32,6 @@ export const GROUPS: readonly { readonly files: readonly string[]; readonly why:
       "rcu/tree_plugin.ts",
       "rcu/tree_exp.ts",
       "rcu/tree_stall.ts",
-      "rcu/tree_kvfree.ts",
     ],
     why: "tree.c includes tree_plugin.h, tree_exp.h and tree_stall.h: one C unit",
   },

@@ -27,8 +27,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "synchronize_rcu() is a no-op",
     breaks: ["P1"],
-    find: "if (rcu_blocking_is_gp(k)) return;",
-    replace: "if (rcu_blocking_is_gp(k) || true) return;",
+    find: "else yield* wait_rcu_gp(k, call_rcu);",
+    replace: "else return;",
   },
   {
     name: "rcu_gp_init() waits for nobody",
@@ -75,8 +75,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "get_state_synchronize_rcu() gives the number as it is",
     breaks: ["P23"],
-    find: "return rcu_seq_snap(rcu_state(k).gp_seq);",
-    replace: "return rcu_state(k).gp_seq;",
+    find: "return rcu_seq_snap(rcu_state(k).gp_seq_polled);",
+    replace: "return rcu_state(k).gp_seq_polled;",
   },
   {
     name: "rcu_barrier() does not wait for the last callback",

@@ -41,6 +41,8 @@ export function steps(examples: readonly string[], documents: readonly string[],
     { name: "yield", args: [...READ, "tools/check_yield.ts"] },
     { name: "tidy", args: [...READ, "tools/tidy.ts"] },
     { name: "map", args: [...READ, "tools/map.ts", "--check"] },
+    { name: "publish:check", args: ["publish", "--dry-run", "--allow-dirty", "--no-check"] },
+    { name: "node", args: [...READ, "--allow-run=node", "--allow-write=dist", "tools/node_run.ts"] },
   ];
   if (documents.length > 0) list.push({ name: "doc tests", args: ["test", "--doc", ...documents] });
   for (const path of examples) list.push({ name: path, args: ["run", "--no-prompt", path] });

@@ -8,6 +8,7 @@
  */
 
 import {
+  array,
   embed,
   GFP_KERNEL,
   type Kernel,
@@ -29,11 +30,14 @@ import {
   vmalloc,
   wait_for_completion,
 } from "../../mod.ts";
+import { POINT_READ } from "../../kernel/machine/points.ts";
+import { type Bug, levelsFromTo, LONG } from "./bug.ts";
 import { startOn } from "./start_on.ts";
 
 const item = struct("item", { value: ulong, rcu: embed(rcu_head) });
 const ITEMS = 5;
-const TABLE_BYTES = 8192;
+const table = struct("table", { rcu: embed(rcu_head), entries: array(ulong, 1000) });
+type Table = Ptr<typeof table>;
 const ROUNDS = 3;
 
 /** What readers follow: pointers to items, and behind them the one to the table. */
@@ -69,15 +73,15 @@ function* replaceItems(k: Kernel, slots: Slots, value: number): MaySleep<void> {
 }
 
 function* writer(k: Kernel, slots: Slots): MaySleep<void> {
-  const tableSlot = (slots + 8 * ITEMS) as VirtAddr as Ptr<Ptr<VirtAddr>>;
+  const tableSlot = (slots + 8 * ITEMS) as VirtAddr as Ptr<Table>;
   for (let round = 1; round < ROUNDS; round++) {
     yield* replaceItems(k, slots, round);
     yield* msleep(k, 24);
   }
   yield* replaceItems(k, slots, ROUNDS);
-  const oldTable = k.ram.loadPtr(tableSlot);
-  yield* rcu_assign_pointer(k, tableSlot, (yield* vmalloc(k, TABLE_BYTES)) as Ptr<VirtAddr>);
-  yield* kvfree_rcu(k, oldTable);
+  const oldTable = k.ram.loadPtr(tableSlot) as Table;
+  yield* rcu_assign_pointer(k, tableSlot, (yield* vmalloc(k, table.size)) as Table);
+  yield* kvfree_rcu(k, oldTable, table, "rcu");
   yield* msleep(k, 7000);
   trace_mark(k, "seven seconds later");
 }
@@ -89,7 +93,7 @@ export const strandedScenario: Scenario = {
   *main(k: Kernel): MaySleep<void> {
     const slots = k.dataAlloc(8 * (ITEMS + 1));
     for (let i = 0; i < ITEMS; i++) k.ram.storePtr(itemSlot(slots, i), yield* newItem(k, 0));
-    k.ram.storePtr((slots + 8 * ITEMS) as VirtAddr, yield* vmalloc(k, TABLE_BYTES));
+    k.ram.storePtr((slots + 8 * ITEMS) as VirtAddr, yield* vmalloc(k, table.size));
     const done = [
       yield* startOn(k, 1, "reader", (k) => lookup(k, slots, 20)),
       yield* startOn(k, 0, "writer", (k) => writer(k, slots)),
@@ -99,3 +103,26 @@ export const strandedScenario: Scenario = {
 };
 
 export default strandedScenario;
+
+export const bug: Bug = {
+  id: "B8",
+  title: "pointers stay in kvfree_rcu() for ever: no timer will come for them",
+  why: [
+    "Both batches that wait already hold slab pointers, so of the third round the monitor can hand over only the " +
+    "vmalloc'ed table; queue_kfree_rcu_work() calls that success for the whole.",
+    "kfree_rcu_drain_unlock() then takes everything to be on its way and does not start the timer again, so the " +
+    "five slab pointers wait for somebody to call kvfree_rcu() on this CPU.",
+  ],
+  history:
+    'in the series and up to v5.8; ended by 594aa5975b9b, "Repeat the monitor if any free channel is busy" (v5.9)',
+  levels: levelsFromTo("base", "7/7"),
+  gone: "v5.9",
+  shownAt: "7/7",
+  demo: {
+    scenario: strandedScenario,
+    file: "examples/bugs/kvfree_stranded.ts",
+    machine: () => ({ cpus: 4, kasan: true }),
+    stalls: () => [{ thread: "reader", kind: POINT_READ, object: "rcu_dereference", nth: 4, stall: LONG }],
+    look: ["krc"],
+  },
+};

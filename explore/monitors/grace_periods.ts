@@ -16,6 +16,7 @@
 import type { Kernel } from "../../kernel/kernel.ts";
 import { rcu_seq_state } from "../../rcu/rcu.ts";
 import { rcu_state } from "../../rcu/tree.ts";
+import { RCU_GP_CLEANUP } from "../../rcu/tree_types.ts";
 import type { Findings, Monitor, Seen } from "./monitor.ts";
 import type { Readers } from "./readers.ts";
 
@@ -44,6 +45,10 @@ export class GracePeriods implements Monitor {
   endedBesideReader = 0;
   /** Event that started the last one whose end has reached a node; 0 when that was before the run. */
   lastWholeStart = 0;
+  /** Event with which the grace period that runs reached the root. */
+  private atRoot = 0;
+  /** The same of the last one whose end has reached a node. */
+  private lastAtRoot = 0;
   readonly on: Monitor["on"];
 
   constructor(
@@ -56,12 +61,22 @@ export class GracePeriods implements Monitor {
     this.on = {
       rcu_grace_period: (e) => this.gracePeriod(e, k.log.text(e.c)),
       rcu_grace_period_init: (e) => {
+        if (e.c === 0) this.atRoot = e.seq;
         if (this.known) this.reachNode(e, e.c, e.d, "start");
       },
       rcu_future_grace_period: (e) => {
         if (k.log.text(e.g).startsWith("Cleanup") && rcu_seq_state(this.gp_seq) !== 0) this.endsAtNode(e);
       },
     };
+  }
+
+  /**
+   * Event at which the last grace period started that is over for polling: it may be before a node knows. `root`: as the
+   * root saw it start, which is when the first CPU can be found quiescent.
+   */
+  lastPolled(root: boolean): number {
+    if (rcu_state(this.k).gp_state === RCU_GP_CLEANUP) return root ? this.atRoot : this.startedAt;
+    return root ? this.lastAtRoot : this.lastWholeStart;
   }
 
   private gracePeriod(e: Seen, event: string): void {
@@ -129,6 +144,7 @@ export class GracePeriods implements Monitor {
       this.ending = true;
       this.reached = 0;
       this.lastWholeStart = this.startedAt;
+      this.lastAtRoot = this.atRoot;
     }
     if (this.known) this.reachNode(e, e.d, e.e, "end");
   }

@@ -4,8 +4,9 @@
  *
  * P1: a reader open when synchronize_rcu() is called has ended when it returns. P20: callbacks queued before
  * rcu_barrier() is called have been invoked when it returns; that holds for each of several at a time (P22, those that
- * found the work done are counted). P23: cond_synchronize_rcu() returns after every reader has ended that was open when
- * the cookie was taken, and a whole grace period after it, unless being able to block is one (one CPU).
+ * found the work done are counted). P23: cond_synchronize_rcu() returns, and poll_state_synchronize_rcu() says done, after
+ * every reader has ended that was open when the cookie was taken, and a whole grace period after it, unless being able to
+ * block is one (one CPU). A cookie of the full form goes by what the root knows: there a grace period starts later.
  *
  * No event tells of these calls; the table of functions through which they go does (watched_ops.ts). A caller's own
  * reader does not count: waiting inside a reader is a mistake that the kernel reports.
@@ -13,6 +14,7 @@
  * @module
  */
 
+import type { rcu_gp_oldstate } from "../../kernel/hooks.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Callbacks } from "./callbacks.ts";
 import type { GracePeriods } from "./grace_periods.ts";
@@ -20,11 +22,13 @@ import type { Findings, Monitor } from "./monitor.ts";
 import { type Readers, taskContext } from "./readers.ts";
 
 /** Calls, as return() takes them. */
-export type WaitCall = "synchronize_rcu" | "rcu_barrier" | "cond_synchronize_rcu";
+export type WaitCall = "synchronize_rcu" | "rcu_barrier";
 
 export class Waits implements Monitor {
   /** Event after which a cookie was last handed out. */
   private readonly cookies = new Map<number, number>();
+  /** The same of the full form, by the number of its normal grace period. */
+  private readonly fullCookies = new Map<number, number>();
   /** Calls of rcu_barrier() that found their work done by another (P22). */
   shared = 0;
   readonly on: Monitor["on"];
@@ -43,19 +47,33 @@ export class Waits implements Monitor {
     };
   }
 
-  /** get_state_synchronize_rcu() has returned `cookie`. */
-  cookieTaken(cookie: number): void {
-    this.cookies.set(cookie, this.k.seq);
+  /** get_state_synchronize_rcu() or start_poll_synchronize_rcu() has taken `cookie` after event `at`. */
+  cookieTaken(cookie: number, at: number): void {
+    this.cookies.set(cookie, at);
   }
 
-  /** A wait is over that was called after event `from`; with the cookie that it got, if any. */
-  returned(call: WaitCall, from: number, cookie: number): void {
+  /** The same of the full form. */
+  fullCookieTaken(rgosp: rcu_gp_oldstate, at: number): void {
+    this.fullCookies.set(rgosp.rgos_norm, at);
+  }
+
+  /** A wait is over that was called after event `from`. */
+  returned(call: WaitCall, from: number): void {
     if (call === "rcu_barrier") this.barrierReturned(from);
-    else if (call === "synchronize_rcu") this.waitedFor("P1", call, from);
-    else this.condReturned(this.cookies.get(cookie));
+    else this.waitedFor("P1", call, from);
   }
 
-  private waitedFor(property: string, call: WaitCall, from: number): void {
+  /** `call` found `cookie` done, or waited until it was. */
+  cookieDone(call: string, cookie: number): void {
+    this.done(call, this.cookies.get(cookie), false);
+  }
+
+  /** The same of the full form. */
+  fullCookieDone(call: string, rgosp: rcu_gp_oldstate): void {
+    this.done(call, this.fullCookies.get(rgosp.rgos_norm), true);
+  }
+
+  private waitedFor(property: string, call: string, from: number): void {
     const { k } = this;
     const own = taskContext(k.cpu.id, k.cpu.current.pid);
     const old = this.readers.before(from + 1, own);
@@ -64,12 +82,11 @@ export class Waits implements Monitor {
     this.findings.violated(property, k.seq, text);
   }
 
-  private condReturned(from: number | undefined): void {
+  private done(call: string, from: number | undefined, full: boolean): void {
     if (from === undefined) return; // the cookie is older than the run, or nobody's
-    this.waitedFor("P23", "cond_synchronize_rcu", from);
-    if (this.gp === null || this.k.config.cpus === 1 || this.gp.lastWholeStart > from) return;
-    const text =
-      `cond_synchronize_rcu() returns after event ${this.k.seq}, no whole grace period since event ${from}`;
+    this.waitedFor("P23", call, from);
+    if (this.gp === null || this.k.config.cpus === 1 || this.gp.lastPolled(full) > from) return;
+    const text = `${call}() returns after event ${this.k.seq}, no whole grace period since event ${from}`;
     this.findings.violated("P23", this.k.seq, text);
   }
 

@@ -100,7 +100,7 @@ Deno.test("checkOptions() refuses what an example does not allow, and says what 
   const mistakes: readonly (readonly [OptionValues, string])[] = [
     [{ grows: "0" }, "1 to 50000 is allowed"],
     [{ grows: "2.5" }, "1 to 50000 is allowed"],
-    [{ variant: "mended" }, "printed, fixed, kvfree_rcu are allowed"],
+    [{ variant: "mended" }, "printed, fixed, kvfree_rcu, kvfree_rcu_mightsleep are allowed"],
     [{ reader: "stays" }, "leaves, escapes are allowed"],
     [{ groups: "0" }, "1 to 50000 is allowed"],
     [{ fail: "kmalloc,disk" }, "kmalloc, page, wrapper, kvmalloc are allowed, joined by commas"],

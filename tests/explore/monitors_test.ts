@@ -13,7 +13,7 @@ import { schedule_timeout_uninterruptible } from "../../kernel/time/timer.ts";
 import type { Watch } from "../../explore/monitors/monitors.ts";
 import { Run, type RunVerdict } from "../../explore/run.ts";
 import { scheduleOf } from "../../explore/token.ts";
-import { BUGS, deviationsOf } from "../../examples/bugs/catalogue.ts";
+import { BUGS, deviationsOf, machineOf, optionsOf } from "../../examples/bugs/catalogue.ts";
 import { verdictLines, verdictStatus } from "../../repl/render/verdict.ts";
 import { rcu_state } from "../../rcu/tree.ts";
 import {
@@ -396,11 +396,11 @@ Deno.test("a verdict with a violation names the property and is a failure", () =
 
 Deno.test("B9 breaks KV1, with or without KASAN to see the access [cpus of the stored schedule]", () => {
   const bug = BUGS.find(({ id }) => id === "B9");
-  assert(bug !== undefined);
+  assert(bug?.demo);
   for (const kasan of [true, false]) {
-    const config = checkConfig({ ...bug.config, kasan });
-    const k = bootWith(config, scheduleOf(config, deviationsOf(bug)));
-    const run = new Run(k, bug.scenario, {});
+    const config = checkConfig({ ...machineOf(bug.demo, "7/7"), kasan });
+    const k = bootWith(config, scheduleOf(config, deviationsOf(bug, "7/7")));
+    const run = new Run(k, bug.demo.scenario, optionsOf(bug.demo, "7/7"));
     run.advance();
     assertEquals(run.verdict().violations.map(({ property }) => property), ["KV1"], `kasan ${kasan}`);
   }

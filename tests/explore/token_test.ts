@@ -21,6 +21,11 @@ Deno.test("a token keeps the shape of the rcu_node tree", () => {
   assertEquals(decodeToken(encodeToken(content)).config, config);
 });
 
+Deno.test("a token keeps what is given to RCU during boot", () => {
+  const config = checkConfig({ rcuSelfTest: true, earlyDriver: 7 });
+  assertEquals(decodeToken(encodeToken({ config, deviations: null, runs: [] })).config, config);
+});
+
 Deno.test("a token of a default machine names none of its numbers", () => {
   const config = checkConfig({});
   const token = encodeToken({ config, deviations: [], runs: [] });

@@ -59,6 +59,11 @@ table("forgotten-yield", [
     found: ["kmalloc(k, 1)"],
   },
   {
+    name: "accepts the host's own function of the same name",
+    source: `${GEN}Deno.gen(1);`,
+    found: [],
+  },
+  {
     name: "finds yield without the star",
     source: `${GEN}function* f(k: K): Atomic<void> { yield gen(k); }`,
     found: ["gen(k)"],
