@@ -8,6 +8,7 @@
 import type { MaySleep } from "../kernel/machine/effects.ts";
 import type { Schedule } from "../kernel/machine/chooser.ts";
 import { checkConfig, type Config } from "../kernel/config.ts";
+import type { KernelParts } from "../kernel/hooks.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { bootKernel, rebootKernel } from "../init/main.ts";
 import { type MemoryVerdict, memoryVerdict } from "../mm/live.ts";
@@ -22,9 +23,9 @@ export function boot(wanted: Partial<Config> = {}): Kernel {
   return bootKernel(config, scheduleOf(config));
 }
 
-/** Boots a machine under an explicit schedule. */
-export function bootWith(wanted: Partial<Config>, schedule: Schedule): Kernel {
-  return bootKernel(checkConfig(wanted), schedule);
+/** Boots a machine under an explicit schedule, with parts of one's own in place of the kernel's. */
+export function bootWith(wanted: Partial<Config>, schedule: Schedule, parts: KernelParts = {}): Kernel {
+  return bootKernel(checkConfig(wanted), schedule, null, parts);
 }
 
 /** Boots the same machine again, reusing its RAM; by default under the same seed. */

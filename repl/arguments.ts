@@ -6,7 +6,7 @@
 // stands behind the name. Invariants: the library is loaded at the first command that has words to sort, not at
 // start, and sees a fresh tree for every line, so that no option of one line can leak into the next.
 
-import { type Command, flagsOf, type OptionSpec } from "./command.ts";
+import { type Described, flagsOf, type OptionSpec } from "./command.ts";
 import { didYouMean } from "./nearest.ts";
 import { UsageError } from "./status.ts";
 import { parseValue, type Value } from "./values.ts";
@@ -15,11 +15,11 @@ import { parseValue, type Value } from "./values.ts";
 export class Arguments {
   /** Everything after the command's name, as typed. */
   readonly raw: string;
-  private readonly command: Command<never>;
+  private readonly command: Described;
   private readonly values: ReadonlyMap<string, true | Value | readonly Value[]>;
 
   constructor(
-    command: Command<never>,
+    command: Described,
     values: ReadonlyMap<string, true | Value | readonly Value[]>,
     raw: string,
   ) {
@@ -78,7 +78,7 @@ export class Arguments {
 
 /** Sorts and checks the words of one command line. Throws {@linkcode UsageError}. */
 export async function parseArguments(
-  command: Command<never>,
+  command: Described,
   words: readonly string[],
   raw: string,
 ): Promise<Arguments> {
@@ -109,7 +109,7 @@ export function asksForHelp(words: readonly string[]): boolean {
 
 /** Hands the words to the library. */
 async function sortWords(
-  command: Command<never>,
+  command: Described,
   words: readonly string[],
 ): Promise<{ options: Record<string, true | string | string[]>; args: string[] }> {
   const library = await import("@cliffy/command");
@@ -141,7 +141,7 @@ async function sortWords(
 }
 
 /** An option that the command does not have: names the nearest. */
-function refuseUnknownOptions(command: Command<never>, words: readonly string[]): void {
+function refuseUnknownOptions(command: Described, words: readonly string[]): void {
   const options = command.options ?? [];
   for (let i = 0; i < words.length && words[i] !== "--"; i++) {
     const flag = /^(?:--[a-z][\w-]*|-[a-z])/i.exec(words[i])?.[0];
@@ -155,7 +155,7 @@ function refuseUnknownOptions(command: Command<never>, words: readonly string[])
   }
 }
 
-function optionValue(command: Command<never>, option: OptionSpec, texts: readonly string[]): Value | Value[] {
+function optionValue(command: Described, option: OptionSpec, texts: readonly string[]): Value | Value[] {
   const where = `${command.name}: ${flagsOf(option).split(" ")[0]}`;
   const { type } = option;
   if (type === "flag") throw new TypeError(`${where} is a flag and takes no value`);
@@ -165,7 +165,7 @@ function optionValue(command: Command<never>, option: OptionSpec, texts: readonl
 }
 
 function collectArguments(
-  command: Command<never>,
+  command: Described,
   words: readonly string[],
   values: Map<string, true | Value | readonly Value[]>,
 ): void {

@@ -3,9 +3,11 @@
 // "did you mean" are all derived from the record, so a command is described once.
 //
 // Ours. Invariants: a command never prints, never reads the host's clock and never exits: it yields lines of
-// text (one item, one line, no newline at its end) and returns a status, or nothing for 0. A long run yields
-// `BREATHE` between chunks of its work: there, and at every line, the shell notices ^C (see session.ts).
-// When it does, it calls `return()` on the generator, so that `finally` blocks run, and reports "interrupted".
+// text (one item, one line, no newline at its end) and returns a status, or nothing for 0. Where there is data it
+// yields a `Row`, the data with the lines that show it; whether a user sees the one or the other is the shell's
+// affair (`--json`, `.mode`), and no command knows. A long run yields `BREATHE` between chunks of its work: there,
+// and at every line, the shell notices ^C (see session.ts). When it does, it calls `return()` on the generator, so
+// that `finally` blocks run, and reports "interrupted".
 
 import type { Arguments } from "./arguments.ts";
 import type { Session } from "./session.ts";
@@ -14,8 +16,45 @@ import type { ExitStatus } from "./status.ts";
 /** Yielded by a long run in place of a line: "nothing to say, but this is a good moment to stop me". */
 export const BREATHE: unique symbol = Symbol("breathe");
 
+/** What JSON can say. Addresses are text, as they are printed. */
+export type Json = string | number | boolean | null | undefined | readonly Json[] | Fields;
+
+/** Named values, in the order in which they are written. */
+export interface Fields {
+  readonly [name: string]: Json;
+}
+
+/** A piece of data, and the lines that show it to a person. */
+export class Row {
+  /** What it is: `task`, `leak`; the first field of its object in NDJSON. */
+  readonly type: string;
+  /** Null for what only people need: the head of a table, a line of explanation. */
+  readonly fields: Fields | null;
+  /** How it is shown in a table or as text; may be none. */
+  readonly lines: readonly string[];
+
+  constructor(type: string, fields: Fields | null, lines: readonly string[]) {
+    this.type = type;
+    this.fields = fields;
+    this.lines = lines;
+  }
+}
+
+/** A piece of data, and the lines that show it. */
+export function row(type: string, fields: Fields, ...lines: readonly string[]): Row {
+  return new Row(type, fields, lines);
+}
+
+/** Lines for people only: not in NDJSON. */
+export function heading(...lines: readonly string[]): Row {
+  return new Row("heading", null, lines);
+}
+
+/** What is shown: a line, which in NDJSON is `{"type":"line","line":...}`, or a row. */
+export type Shown = string | Row;
+
 /** What a command yields. */
-export type Output = string | typeof BREATHE;
+export type Output = Shown | typeof BREATHE;
 
 /** What `run` returns: the lines, in order, then the exit status (nothing means 0). */
 export type Lines =
@@ -37,6 +76,19 @@ export type ValueSpec =
   | { readonly type: "size"; readonly min?: number; readonly max?: number }
   | { readonly type: "enum"; readonly choices: readonly string[] };
 
+/** Sets of names that Tab knows without asking a command. */
+export type Names =
+  | "file"
+  | "address"
+  | "event"
+  | "level"
+  | "bug"
+  | "example"
+  | "symbol"
+  | "command"
+  | "cache"
+  | "cpu";
+
 /** An option: `--name VALUE`, or `--name` alone when its type is `flag`. */
 export interface OptionSpec {
   /** Without the dashes: `cpus`. */
@@ -51,6 +103,8 @@ export interface OptionSpec {
   readonly min?: number;
   readonly max?: number;
   readonly choices?: readonly string[];
+  /** What Tab offers. */
+  readonly names?: Names;
   /** What the command sees when the option is not given; written as the user would write it. */
   readonly default?: string;
   /** May be given several times and as a list with commas; read it with `Arguments.list()`. */
@@ -67,6 +121,8 @@ export interface ArgumentSpec {
   readonly min?: number;
   readonly max?: number;
   readonly choices?: readonly string[];
+  /** What Tab offers. */
+  readonly names?: Names;
   readonly required?: boolean;
   /** Takes every word that is left; read it with `Arguments.list()`. */
   readonly rest?: boolean;
@@ -78,8 +134,8 @@ export interface Example {
   readonly shows: string;
 }
 
-/** A command of the shell. `S` is the session that it needs; the shell's own commands need only the base. */
-export interface Command<S extends Session = Session> {
+/** What `help` and the checking of arguments need: of a command, or of a filter behind `|`. */
+export interface Described {
   /** The word that is typed. */
   readonly name: string;
   readonly aliases?: readonly string[];
@@ -98,6 +154,12 @@ export interface Command<S extends Session = Session> {
   readonly examples: readonly Example[];
   /** Hands the rest of the line over as it was typed (`Arguments.raw`), for TypeScript or patterns. */
   readonly raw?: boolean;
+}
+
+/** A command of the shell. `S` is the session that it needs; the shell's own commands need only the base. */
+export interface Command<S extends Session = Session> extends Described {
+  /** The TypeScript that does the same, for `--ts`; undefined from the function: not for these arguments. */
+  readonly ts?: string | ((args: Arguments) => string | undefined);
   /** Tab: what may stand as the last of `words` (the words after the command's name). */
   complete?(session: S, words: readonly string[]): readonly string[];
   /** Does it. */
@@ -105,7 +167,7 @@ export interface Command<S extends Session = Session> {
 }
 
 /** The usage line: `boot [--cpus N] [--mem SIZE]`. */
-export function usageOf(command: Command<never>): string {
+export function usageOf(command: Described): string {
   if (command.usage !== undefined) return command.usage;
   const parts = [command.name];
   for (const option of command.options ?? []) {

@@ -3,8 +3,9 @@
 //
 // Ours. The rules, in the order in which they are tried at the start of a statement:
 // 1. Blanks, empty statements and `# comments` are skipped.
-// 2. A word that names a command starts a command, if a blank, `;` or the end follows and then no `=`. It ends
-//    at the first `;`, newline or `#` outside quotes. (`step(3)`, `run.x` and `free = 1` are TypeScript.)
+// 2. A word that names a command starts a command, if a blank, `;`, `|`, `>` or the end follows and then no `=`. It
+//    ends at the first `;`, newline or `#` outside quotes. (`step(3)`, `run.x` and `free = 1` are TypeScript.)
+//    What stands behind `|` and `>` belongs to it (pipeline.ts).
 // 3. Everything else is TypeScript. It ends at a newline outside brackets, or at a `;` outside brackets and
 //    strings if what follows is the start of a command by rule 2; so `let x = {a: 1}; x.a` is one piece and
 //    `let n = 3; ps; n + 1` is three. Brackets left open at the end of the text ask for more lines.
@@ -67,9 +68,9 @@ export function parse(text: string, isCommand: (word: string) => boolean): Parse
 
 /** The command's name that starts at `at`, by rule 2 above. */
 function commandAt(text: string, at: number, isCommand: (word: string) => boolean): string | undefined {
-  const word = /^\.?[A-Za-z_][\w-]*(?=[\s;]|$)/.exec(text.slice(at, at + 80))?.[0];
+  const word = /^\.?[A-Za-z_][\w-]*(?=[\s;|>]|$)/.exec(text.slice(at, at + 80))?.[0];
   if (word === undefined || !isCommand(word)) return undefined;
-  return /^[^\S\n]*[-+*/%&|^?]{0,2}=/.test(text.slice(at + word.length, at + word.length + 80))
+  return /^[^\S\n]*[-+*/%&|^?<>]{0,3}=/.test(text.slice(at + word.length, at + word.length + 80))
     ? undefined
     : word;
 }

@@ -2,46 +2,56 @@
 // The program around a shell: flags, standard streams, and which way of feeding the shell.
 //
 // Ours. main.ts says which commands and which session; this file does the rest. On a terminal it is a shell with
-// prompt; with a script, `-e` or a pipe it is a filter that stops at the first failure. Invariants: what is not needed
-// to show the prompt or to read the first line is loaded later; the program asks for no permission and works without
-// any (no history file, no scripts); no error of a user or of the host's streams ends in a stack trace.
-// Permissions that are used if granted: read (script files, `run FILE`, .quiescerc, .quiesce_history) and write
-// (.quiesce_history). Never: net, run, env.
+// prompt; with a script, `-e` or a pipe it is a filter whose status is that of the worst that happened. Invariants: what
+// is not needed to show the prompt or to read the first line is loaded later; the program asks for no permission and
+// works without any (no history file, no scripts, no `> FILE`); nothing is read or written that was not named, but for
+// the history; no error of a user or of the host's streams ends in a stack trace.
+// Permissions that are used if granted: read (scripts, `run FILE`, `src`, the history) and write (`> FILE`, the
+// history). Never: net, run, env.
 
 import type { Command } from "./command.ts";
 import { VERSION } from "./commands/shell.ts";
 import { SignalInterrupts } from "./interrupts.ts";
-import { type LineSource, PipeLines } from "./lines.ts";
+import { PipeLines } from "./lines.ts";
 import { didYouMean } from "./nearest.ts";
 import type { Session } from "./session.ts";
-import { PROMPT, Shell } from "./shell.ts";
-import { headline, outcomeOf, OutputClosed, STATUS } from "./status.ts";
+import type { PagerTerminal } from "./pager.ts";
+import { type OutputFile, PROMPT, Shell } from "./shell.ts";
+import { headline, outcomeOf, OutputClosed, STATUS, UsageError } from "./status.ts";
+import type { TerminalLines } from "./terminal.ts";
 
-const USAGE = `usage: deno task repl [--norc] [--no-suspend] [-e COMMANDS] [SCRIPT]
+const USAGE = `usage: deno task repl [--json] [--bail] [--startup FILE] [-e COMMANDS] [SCRIPT]
 
   -e, --eval COMMANDS  carry out the commands and end; separated by ;
   SCRIPT               carry out the file and end
-  --norc               do not read .quiescerc on a terminal
-  --no-suspend         ^Z does nothing; for parents that would not stop too, such as deno task
+  --startup FILE       carry out the file first, and then go on as without it
+  --json               NDJSON, one object a line, as .mode json
+  --bail               stop at the first failure; not on a terminal
+  --no-pager           long output on a terminal is not shown by the screen
+  --no-suspend         ^Z does nothing; for parents that would not stop too,
+                       such as deno task
   --version            show the version
   --help               show this
 
 Without commands or script, lines are read from the terminal or the pipe.
-Exit status: 0 all held, 1 a property failed or the kernel reported, 2 usage,
-3 BUG or panic not expected, 4 inconclusive, 5 our own fault.`;
+Exit status, of the worst that happened: 0 all held, 1 a property failed or
+the kernel reported, 2 usage, 3 BUG or panic not expected, 4 inconclusive,
+5 our own fault.`;
 
-const RC_FILE = ".quiescerc";
 const HISTORY_FILE = ".quiesce_history";
 /** 128 + SIGPIPE: what a program ends with whose reader has gone. */
 const STATUS_PIPE = 141;
 
-const FLAG_NAMES = ["eval", "norc", "no-suspend", "version", "help"];
+const FLAG_NAMES = ["eval", "startup", "json", "bail", "no-pager", "no-suspend", "version", "help"];
 
 /** What the program was started with. */
 export interface Flags {
   readonly eval?: string[];
   readonly script?: string;
-  readonly norc: boolean;
+  readonly startup?: string;
+  readonly json: boolean;
+  readonly bail: boolean;
+  readonly noPager: boolean;
   readonly noSuspend: boolean;
   readonly answer?: string;
 }
@@ -93,6 +103,8 @@ async function main<S extends Session>(session: S, commands: readonly Command<S>
   const interactive = flags.eval === undefined && flags.script === undefined &&
     Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   const interrupts = new SignalInterrupts();
+  let editor: TerminalLines | undefined;
+  const openTerminal = async (): Promise<TerminalLines> => editor ??= await makeTerminal(shell, flags);
   const shell: Shell<S> = new Shell({
     session,
     commands,
@@ -101,11 +113,21 @@ async function main<S extends Session>(session: S, commands: readonly Command<S>
     terminal: interactive,
     answers: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
     colour: interactive && !Deno.noColor,
-    columns: () => Deno.stdout.isTerminal() ? Deno.consoleSize().columns : 80,
-    input: () => Deno.stdin.isTerminal() ? openTerminal(shell, flags) : new PipeLines(Deno.stdin.readable),
-    ...(interactive ? { interrupts } : {}),
+    columns,
+    mode: flags.json ? "json" : "table",
+    bail: flags.bail,
+    openFile,
+    files: listFiles,
+    input: () => Deno.stdin.isTerminal() ? openTerminal() : new PipeLines(Deno.stdin.readable),
+    ...(interactive ? { interrupts, paging: !flags.noPager, pager: pagerOn(openTerminal) } : {}),
   });
   if (flags.noSuspend && Deno.stdin.isTerminal()) Deno.addSignalListener("SIGTSTP", () => {});
+  if (flags.startup !== undefined) {
+    const text = readScript(flags.startup);
+    if (text === undefined) return STATUS.usage;
+    await shell.execute(text, { name: flags.startup, line: 1 });
+    if (shell.left !== undefined) return shell.left;
+  }
   if (flags.eval !== undefined) return await shell.execute(flags.eval.join("\n"));
   if (flags.script !== undefined) {
     const text = readScript(flags.script);
@@ -113,15 +135,13 @@ async function main<S extends Session>(session: S, commands: readonly Command<S>
   }
   if (!interactive) return await shell.serve(new PipeLines(Deno.stdin.readable), "stdin");
   writeOut(`quiesce ${VERSION}. Type help, or TypeScript; ^D leaves.\n`);
-  const rc = flags.norc ? undefined : readIfGranted(RC_FILE);
-  if (rc !== undefined) await shell.execute(rc, { name: RC_FILE, line: 1 });
   writeOut(PROMPT); // at once: the editor, which draws it again, takes longer to load than all the rest
-  return await shell.serve(await openTerminal(shell, flags));
+  return await shell.serve(await openTerminal());
 }
 
 /** The program's flags, or what is wrong with them. */
 export async function parseFlags(args: readonly string[]): Promise<Flags | string> {
-  if (args.length === 0) return { norc: false, noSuspend: false };
+  if (args.length === 0) return { json: false, bail: false, noPager: false, noSuspend: false };
   const { parseArgs } = await import("node:util");
   const boolean = { type: "boolean" } as const;
   try {
@@ -130,13 +150,22 @@ export async function parseFlags(args: readonly string[]): Promise<Flags | strin
       allowPositionals: true,
       options: {
         eval: { type: "string", short: "e", multiple: true },
-        norc: boolean,
+        startup: { type: "string" },
+        json: boolean,
+        bail: boolean,
+        "no-pager": boolean,
         "no-suspend": boolean,
         version: boolean,
         help: { ...boolean, short: "h" },
       },
     });
-    const flags = { norc: values.norc === true, noSuspend: values["no-suspend"] === true };
+    const flags = {
+      json: values.json === true,
+      bail: values.bail === true,
+      noPager: values["no-pager"] === true,
+      noSuspend: values["no-suspend"] === true,
+      ...(values.startup === undefined ? {} : { startup: values.startup }),
+    };
     if (values.help === true) return { ...flags, answer: USAGE };
     if (values.version === true) return { ...flags, answer: `quiesce ${VERSION}` };
     if (positionals.length > 1) return `one script at a time, not also "${positionals[1]}"`;
@@ -154,7 +183,10 @@ export async function parseFlags(args: readonly string[]): Promise<Flags | strin
   }
 }
 
-async function openTerminal<S extends Session>(shell: Shell<S>, { noSuspend }: Flags): Promise<LineSource> {
+async function makeTerminal<S extends Session>(
+  shell: Shell<S>,
+  { noSuspend }: Flags,
+): Promise<TerminalLines> {
   const [{ TerminalLines }, { stdin, stdout }] = await Promise.all([
     import("./terminal.ts"),
     import("node:process"),
@@ -163,7 +195,7 @@ async function openTerminal<S extends Session>(shell: Shell<S>, { noSuspend }: F
   return new TerminalLines({
     input: stdin,
     output: stdout,
-    complete: (line) => shell.complete(line),
+    complete: (line) => shell.prepareAndComplete(line),
     history: saved.reverse(),
     ...(noSuspend ? { onSuspend: () => writeErr("^Z cannot stop the shell under deno task\n") } : {}),
     saveHistory: (lines) => saveIfGranted(HISTORY_FILE, [...lines].reverse().join("\n") + "\n"),
@@ -175,16 +207,106 @@ function readScript(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    const why = error instanceof Deno.errors.NotFound
-      ? "there is no such file"
-      : error instanceof Deno.errors.NotCapable
-      ? "the permission to read it was not given (--allow-read)"
-      : error instanceof Error
-      ? error.message.split("\n")[0].replace(/ \(os error.*/, "")
-      : String(error);
-    writeErr(`quiesce: cannot read the script "${path}": ${why}\n`);
+    writeErr(`quiesce: cannot read the script "${path}": ${reasonOf(error, "read")}\n`);
     return undefined;
   }
+}
+
+/** Why the host refused a file, in the user's terms. */
+function reasonOf(error: unknown, access: "read" | "write"): string {
+  if (error instanceof Deno.errors.NotFound) {
+    return access === "read" ? "there is no such file" : "there is no such folder";
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return access === "read"
+      ? "the permission to read it was not given (--allow-read)"
+      : "files may be written in this folder only (--allow-write)";
+  }
+  if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
+  return error instanceof Error
+    ? error.message.split("\n")[0].replace(/ \(os error.*/, "").replace(/: (open|write|readfile) .*/, "")
+    : String(error);
+}
+
+/** Bytes of a file that are kept before they are written. */
+const FILE_BUFFER = 65536;
+
+/** Opens the file that a line names behind `>`. */
+function openFile(path: string, append: boolean): OutputFile {
+  const failed = (error: unknown): UsageError =>
+    new UsageError(`cannot write "${path}": ${reasonOf(error, "write")}`);
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { write: true, create: true, append, truncate: !append });
+  } catch (error) {
+    throw failed(error);
+  }
+  let waiting = "";
+  const flush = (): void => {
+    const text = waiting;
+    waiting = "";
+    try {
+      writeAll(file, text);
+    } catch (error) {
+      throw failed(error);
+    }
+  };
+  return {
+    write(text) {
+      waiting += text;
+      if (waiting.length > FILE_BUFFER) flush();
+    },
+    close() {
+      try {
+        flush();
+      } finally {
+        file.close();
+      }
+    },
+  };
+}
+
+/** Most names of a folder that Tab offers. */
+const MOST_FILES = 500;
+
+/** Names in the folder of a half-typed path, if it may be read. */
+function listFiles(partial: string): string[] {
+  const folder = partial.slice(0, partial.lastIndexOf("/") + 1);
+  const hidden = partial.slice(folder.length).startsWith(".");
+  try {
+    const path = folder === "" ? "." : folder;
+    if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return [];
+    const names: string[] = [];
+    for (const { name, isDirectory } of Deno.readDirSync(path)) {
+      if (!hidden && name.startsWith(".")) continue;
+      if (names.push(`${folder}${name}${isDirectory ? "/" : ""}`) === MOST_FILES) break;
+    }
+    return names;
+  } catch {
+    return [];
+  }
+}
+
+function columns(): number {
+  return Deno.stdout.isTerminal() ? Deno.consoleSize().columns : 80;
+}
+
+/** The pager's side of the terminal. */
+function pagerOn(open: () => Promise<TerminalLines>): PagerTerminal {
+  return {
+    rows: () => Deno.consoleSize().rows,
+    columns,
+    async key(prompt) {
+      writeOut(prompt);
+      const key = await (await open()).key();
+      writeOut("\r\x1b[K");
+      return key;
+    },
+    async ask(prompt) {
+      const answer = await (await open()).next(prompt, false);
+      return typeof answer === "string" ? answer : undefined;
+    },
+  };
 }
 
 /** Never asks: a question about permissions could not be answered while the terminal is in raw mode. */

@@ -5,17 +5,10 @@
 // the kernel; it imports what it needs from "quiesce". It is loaded anew at every run, so that it can be edited in
 // between (what it imports itself is not). Invariant: every mistake in a user's file ends in one line with its place.
 
+import { BUG_PROGRAMS, EXAMPLES } from "../examples/index.ts";
 import type { OptionValues, Scenario } from "../explore/scenario.ts";
 import { didYouMean } from "./nearest.ts";
-import { FailedError, headline, placeOf, ShellError, shortFile, UsageError } from "./status.ts";
-
-/** The examples: a table of names, so that none is loaded before it is wanted. */
-const EXAMPLES: Readonly<Record<string, () => Promise<{ default: Scenario }>>> = {
-  ext4_kvfree_array_rcu: () => import("../examples/ext4_kvfree_array_rcu.ts"),
-  hello_kvfree_rcu: () => import("../examples/hello_kvfree_rcu.ts"),
-  kvfree_early: () => import("../examples/bugs/kvfree_early.ts"),
-  kvfree_stranded: () => import("../examples/bugs/kvfree_stranded.ts"),
-};
+import { headline, placeOf, ShellError, shortFile, UsageError } from "./status.ts";
 
 /** A scenario and the name by which a token finds it again. */
 export interface Program {
@@ -50,7 +43,7 @@ export class Programs {
 
   /** Loads an example by name, or a file. Throws when there is none, or when it cannot be run. */
   async find(word: string): Promise<Program> {
-    const load = Object.hasOwn(EXAMPLES, word) ? EXAMPLES[word] : undefined;
+    const load = [EXAMPLES, BUG_PROGRAMS].find((table) => Object.hasOwn(table, word))?.[word];
     if (load === undefined && !isPath(word)) {
       const guess = didYouMean(word, this.names());
       throw new UsageError(
@@ -124,6 +117,9 @@ function importError(path: string, url: string, error: unknown): ShellError {
   const text = error instanceof Error ? error.message : String(error);
   const first = text.split("\n")[0].replace(/^The module's source code could not be parsed: /, "");
   const name = error instanceof Error ? error.name : "";
+  if (/\bis a directory\b/i.test(text)) {
+    return new UsageError(`run: cannot read "${path}": it is a folder`);
+  }
   if (name === "NotCapable" || /permission/i.test(first) || /^Requires \w+ access/.test(first)) {
     return new UsageError(
       `run: cannot read "${path}": the permission to read it was not given (--allow-read)`,
@@ -138,5 +134,5 @@ function importError(path: string, url: string, error: unknown): ShellError {
     return new UsageError(`${shortFile(place[1])}:${place[2]}:${place[3]}: ${what}`);
   }
   const thrown = placeOf(error, (file) => file.startsWith(url)) ?? shortFile(path);
-  return new FailedError(`${thrown}: ${headline(error)}`);
+  return new UsageError(`${thrown}: ${headline(error)}`);
 }

@@ -9,6 +9,8 @@
 // the CPU, and `signal` is aborted the next time the command gives it up. A command that yields lines or BREATHE
 // need not look: the shell looks after each and ends it (command.ts).
 
+import type { Names, Shown } from "./command.ts";
+import type { Mode } from "./output.ts";
 import type { Registry } from "./registry.ts";
 import type { Outcome } from "./status.ts";
 
@@ -22,8 +24,8 @@ export interface Host {
   readonly colour: boolean;
   /** Width of the terminal, 80 elsewhere. */
   columns(): number;
-  /** Writes a line to standard output now; for callbacks, where a command cannot yield it. */
-  out(line: string): void;
+  /** Shows a line or a row now; for callbacks, where a command cannot yield it. */
+  out(line: Shown): void;
   /** Writes a line to standard error: a diagnostic that is no failure. */
   warn(line: string): void;
   /** Asks the user for a line; undefined at the end of the input. Throws, on purpose, when ^C is the answer. */
@@ -34,10 +36,18 @@ export interface Host {
   readonly signal: AbortSignal;
   /** Carries out a text as if it had been typed, and resolves to its status (`tour`, `.load`). */
   execute(text: string): Promise<number>;
+  /** Names of files that begin like this, for Tab. */
+  files(partial: string): readonly string[];
   /** Lines that were typed, oldest first. */
   history(): readonly string[];
-  /** Leaves the shell after the running command. */
-  exit(status: number): void;
+  /** Leaves the shell after the running command; without a status, with that of the worst failure. */
+  exit(status?: number): void;
+  /** How rows are shown. Set for good from within a command whose line has no `--json`. */
+  mode(): Mode;
+  setMode(mode: Mode): void;
+  /** Whether long output is shown a screen at a time; undefined where it cannot be. */
+  paging(): boolean | undefined;
+  setPaging(on: boolean): void;
   /** The table of commands. */
   readonly commands: Registry;
 }
@@ -79,6 +89,17 @@ export class Session {
     const set = (value: unknown): void => this.set(name, value);
     Object.defineProperty(this.scope, name, { get, set, enumerable: true, configurable: true });
   }
+
+  /** The names of one sort, for Tab; those of commands and files come from the shell. */
+  namesOf(_names: Names): readonly string[] {
+    return [];
+  }
+
+  /** Called before Tab completes a line: the moment to load what `namesOf` knows. */
+  async prepareNames(_line: string): Promise<void> {}
+
+  /** What `apropos` finds besides commands and filters. */
+  async *apropos(_word: string): AsyncGenerator<{ name: string; what: string; summary: string }, void> {}
 
   /** Called before TypeScript is evaluated: the moment to define names that take time to load. */
   async prepare(): Promise<void> {}

@@ -28,6 +28,22 @@ export const STATUS = {
 /** One of the numbers in {@linkcode STATUS}. */
 export type ExitStatus = (typeof STATUS)[keyof typeof STATUS];
 
+/** From best to worst: what a run that went wrong twice ends with. */
+const SEVERITY: readonly number[] = [
+  STATUS.ok,
+  STATUS.inconclusive,
+  STATUS.usage,
+  STATUS.failed,
+  STATUS.bug,
+  STATUS.fault,
+  STATUS.interrupted,
+];
+
+/** The worse of two statuses: a report is worse than a mistyped line, a panic worse than a report. */
+export function worse(a: number, b: number): number {
+  return SEVERITY.indexOf(b) > SEVERITY.indexOf(a) ? b : a;
+}
+
 /** An error that a command throws on purpose: one line and the exit status that goes with it. */
 export class ShellError extends Error {
   override name = "ShellError";
@@ -75,9 +91,13 @@ export interface Outcome {
 
 /** The first line of what was thrown, with its class: `RangeError: bad size`. */
 export function headline(error: unknown): string {
-  if (!(error instanceof Error)) return `thrown value: ${String(error).split("\n")[0]}`;
-  const first = error.message.split("\n")[0];
-  return first === "" ? error.name : `${error.name}: ${first}`;
+  try {
+    if (!(error instanceof Error)) return `thrown value: ${String(error).split("\n")[0]}`;
+    const first = String(error.message).split("\n")[0];
+    return first === "" ? String(error.name) : `${error.name}: ${first}`;
+  } catch { // what is thrown may be anything, also something that throws when it is looked at
+    return "thrown value: one that cannot be shown";
+  }
 }
 
 /** Our own root folder as it appears in stack frames, so that places can be printed relative to it. */
@@ -89,13 +109,22 @@ export function shortFile(file: string): string {
   return path.startsWith(ROOT) ? path.slice(ROOT.length) : path.split("/").at(-1) ?? path;
 }
 
+/** The host's stack of an error, as text; nothing for what has none. */
+export function stackOf(error: unknown): string {
+  try {
+    const stack = error instanceof Error ? error.stack : undefined;
+    return typeof stack === "string" ? stack : "";
+  } catch {
+    return "";
+  }
+}
+
 /**
  * Where an exception came from: `file:line:col` of the first stack frame whose file the predicate accepts.
  * Files of this project are named relative to its root, others by their last name.
  */
 export function placeOf(error: unknown, accept: (file: string) => boolean = () => true): string | undefined {
-  if (!(error instanceof Error) || error.stack === undefined) return undefined;
-  for (const line of error.stack.split("\n")) {
+  for (const line of stackOf(error).split("\n")) {
     const frame = /((?:file|data|blob|https?):[^\s()]+):(\d+):(\d+)\)?$/.exec(line);
     if (frame === null || !accept(frame[1])) continue;
     const file = shortFile(frame[1]);

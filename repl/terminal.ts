@@ -17,7 +17,7 @@ export interface TerminalOptions {
   readonly input: Readable;
   readonly output: Writable;
   /** The candidates for Tab, and what they replace. */
-  readonly complete: (line: string) => [string[], string];
+  readonly complete: (line: string) => [string[], string] | Promise<[string[], string]>;
   /** Lines of earlier sessions, newest first. */
   readonly history: readonly string[];
   /** Called for ^Z in place of stopping, where stopping would stop only this process and not its parent. */
@@ -53,7 +53,9 @@ export class TerminalLines implements LineSource {
       input,
       output,
       terminal: true,
-      completer: complete,
+      completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
+        Promise.resolve(complete(line)).then((found) => done(null, found), () => done(null, [[], line]));
+      },
       history: [...this.history],
       historySize: MOST_HISTORY,
       removeHistoryDuplicates: true,
@@ -67,7 +69,9 @@ export class TerminalLines implements LineSource {
         this.resume();
       });
     }
-    editor.on("close", () => this.closed = true);
+    editor.on("close", () => {
+      if (editor === this.editor) this.closed = true;
+    });
     return editor;
   }
 
@@ -91,6 +95,28 @@ export class TerminalLines implements LineSource {
     if (result.done !== true) return result.value;
     this.unanswered = !forHistory;
     return undefined;
+  }
+
+  /**
+   * One key, without echo, while no line is edited. The editor is taken off the keyboard for it, since whatever is typed
+   * would otherwise stand on its next line.
+   */
+  async key(): Promise<string> {
+    const { input } = this.options;
+    this.editor.close();
+    this.setRawMode(true);
+    const bytes = await new Promise<string>((resolve) => {
+      input.once("data", (data: Uint8Array | string) => resolve(data.toString()));
+      input.once("end", () => resolve("q"));
+      input.resume();
+    });
+    input.pause();
+    this.setRawMode(false);
+    this.next_ = undefined;
+    this.closed = false;
+    this.editor = this.open();
+    this.lines = this.editor[Symbol.asyncIterator]();
+    return bytes;
   }
 
   /** Gives the terminal back. */

@@ -12,7 +12,7 @@
 
 import { inputName, lineOfInput } from "./inputs.ts";
 import { rewrite, SETTLE } from "./rewrite.ts";
-import { headline, OutputClosed, ShellError, STATUS } from "./status.ts";
+import { headline, OutputClosed, ShellError, stackOf, STATUS } from "./status.ts";
 
 /** What the user's code threw. */
 export class ScriptError extends ShellError {
@@ -84,7 +84,7 @@ export class Evaluator {
     if (error instanceof OutputClosed) return error;
     this.scope._error = error;
     if (error instanceof ShellError) return error;
-    const line = error instanceof Error ? lineOfInput(error.stack ?? "", source) : undefined;
+    const line = lineOfInput(stackOf(error), source);
     return new ScriptError(error, line === undefined ? undefined : line - 1);
   }
 }

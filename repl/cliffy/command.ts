@@ -3,8 +3,8 @@
 //
 // cliffy is published on JSR only, which the machines this project is built on do not reach; the import map
 // gives its name to this file. It is no fake: what is here behaves as cliffy 1.2 documents it (same calls, same
-// result, same wording of errors); what is not here does not exist. With an import map that points
-// `@cliffy/command` at the real package, repl/ runs unchanged: tests/repl was run on cliffy 1.2.1 too, and passed.
+// result, same wording of errors); what is not here does not exist. deno.jsr.json points `@cliffy/command` at the
+// real package, on which repl/ runs unchanged: tests/repl and its transcripts type-check and pass on cliffy 1.2.1 too.
 // Supported: `name`, `description`, `arguments`, `option` (with `collect`, `default`, `required`), `action`,
 // `command(name, cmd)` as a statement, `helpOption(false)`, `parse`. All values are strings: of the types only
 // `:string` is known, since values.ts does the checking. Errors are always thrown, as cliffy does after
@@ -15,7 +15,7 @@
 
 import { Command as Commander, CommanderError, Option } from "commander";
 
-/** Handles a command. `this` is not bound. */
+/** Handles a command. `this` is not bound. Leave the parameters' types to inference: cliffy infers narrower ones. */
 export type ActionHandler = (options: Record<string, unknown>, ...args: unknown[]) => unknown;
 
 /** How an option behaves. */

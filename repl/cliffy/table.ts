@@ -4,6 +4,7 @@
 // See command.ts beside this file for why it is here. Supported: `header`, `body`, `padding`, `indent`, `align`
 // per column by `columns`, `toString`, `render`; borders are not (the kernel's tables have none). As in cliffy,
 // columns are as wide as their widest cell, wide characters count two, and trailing blanks stay.
+// What takes an array takes one that may be changed, since cliffy's types ask for that.
 // Invariant: no colour, no terminal size, no environment: the same text for a terminal and for a pipe.
 
 import CliTable from "cli-table3";
@@ -43,13 +44,13 @@ export class Table {
   private settings: readonly ColumnOptions[] = [];
 
   /** Sets the row above the others. */
-  header(cells: readonly CellValue[]): this {
+  header(cells: CellValue[]): this {
     this.heading = cells;
     return this;
   }
 
   /** Sets the rows. */
-  body(rows: readonly (readonly CellValue[])[]): this {
+  body(rows: CellValue[][]): this {
     this.rows = rows;
     return this;
   }
@@ -67,7 +68,7 @@ export class Table {
   }
 
   /** How the columns of the body are set, in order; the header stays on the left, as in cliffy. */
-  columns(columns: readonly ColumnOptions[]): this {
+  columns(columns: ColumnOptions[]): this {
     this.settings = columns;
     return this;
   }

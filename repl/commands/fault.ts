@@ -6,7 +6,7 @@
 
 import type { FailRule } from "../../kernel/fault_inject.ts";
 import type { Arguments } from "../arguments.ts";
-import type { Command, Lines } from "../command.ts";
+import { type Command, heading, type Lines, row } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { didYouMean } from "../nearest.ts";
 import { UsageError } from "../status.ts";
@@ -22,8 +22,8 @@ const fail: Command<KernelSession> = {
     "What is not given matches everything. Flags are joined by + or a quoted |; all of them must be set.\n" +
     "The site is the innermost function outside mm/ that asks.",
   options: [
-    { name: "site", value: "F", type: "string", summary: "function that asks" },
-    { name: "cache", value: "C", type: "string", summary: "slab cache, such as kmalloc-32" },
+    { name: "site", value: "F", type: "string", names: "symbol", summary: "function that asks" },
+    { name: "cache", value: "C", type: "string", names: "cache", summary: "slab cache, such as kmalloc-32" },
     { name: "order", value: "O", type: "int", min: 0, max: 10, summary: "order of the block of pages" },
     { name: "gfp", value: "FLAGS", type: "string", summary: "GFP flags that are set" },
     { name: "nth", value: "K", type: "int", min: 1, summary: "the first match that fails; 1 if not given" },
@@ -53,9 +53,10 @@ const fail: Command<KernelSession> = {
     switch (args.text("what")) {
       case "list": {
         const rules = listFailRules(k);
-        if (rules.length === 0) yield "no rules";
+        if (rules.length === 0) yield heading("no rules");
         for (const { id, rule, matches, failures } of rules) {
-          yield `rule ${id}: ${failRuleText(rule)}: ${matches} matched, ${failures} failed`;
+          const line = `rule ${id}: ${failRuleText(rule)}: ${matches} matched, ${failures} failed`;
+          yield row("rule", { id, rule: failRuleText(rule), matched: matches, failed: failures }, line);
         }
         return;
       }
@@ -72,7 +73,8 @@ const fail: Command<KernelSession> = {
           }
           throw error;
         }
-        yield `rule ${listFailRules(k).at(-1)?.id}: ${failRuleText(rule)}`;
+        const id = listFailRules(k).at(-1)?.id;
+        yield row("rule", { id, rule: failRuleText(rule) }, `rule ${id}: ${failRuleText(rule)}`);
       }
     }
   },

@@ -7,7 +7,7 @@
 import type { Config, Level, PreemptChoice, RcuChoice } from "../../kernel/config.ts";
 import type { Policy } from "../../kernel/machine/chooser.ts";
 import type { Arguments } from "../arguments.ts";
-import type { Command, Lines } from "../command.ts";
+import { type Command, type Lines, type Row, row } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { UsageError } from "../status.ts";
 import { formatSize } from "../values.ts";
@@ -47,6 +47,7 @@ const boot: Command<KernelSession> = {
       name: "level",
       value: "LEVEL",
       type: "string",
+      names: "level",
       summary: "level of kvfree_rcu's history; 7/7 if not given",
     },
     {
@@ -79,9 +80,36 @@ const boot: Command<KernelSession> = {
       summary: "for how many CPUs it is built; 512 if not given",
     },
     { name: "kasan", type: "flag", summary: "red zones, quarantine, and reports as KASAN's" },
+    { name: "kmemleak", type: "flag", summary: "look for memory that nothing points to" },
+    {
+      name: "raw-lock-nesting",
+      type: "flag",
+      summary: "PROVE_RAW_LOCK_NESTING: no sleeping lock in a raw one",
+    },
+    {
+      name: "rcu-min-cached-objs",
+      type: "int",
+      min: 0,
+      max: 1000,
+      summary: "spare pages of a CPU, from v5.9 on; what the level has if not given",
+    },
+    {
+      name: "rcu-self-test",
+      type: "flag",
+      summary: "rcupdate.rcu_self_test: an object is given to kfree_rcu() before RCU is ready",
+    },
+    {
+      name: "early-driver",
+      value: "N",
+      type: "int",
+      min: 0,
+      max: 1000,
+      summary: "objects that an early initcall gives to kvfree_rcu(); none if not given",
+    },
     { name: "debug-off", type: "flag", summary: "without PROVE_RCU, lock debugging and sleep checks" },
     { name: "debug-objects", type: "flag", summary: "notice an rcu_head that is queued twice" },
   ],
+  ts: (args) => `const machine = boot(${Deno.inspect(wanted(args, []), { breakLength: Infinity })})`,
   examples: [
     { line: "boot --rcu tiny --seed 7", shows: "what was booted, and the events that it took" },
     { line: "boot --mem 64M --hz 1000", shows: "a smaller machine with a faster tick" },
@@ -101,7 +129,7 @@ const boot: Command<KernelSession> = {
         throw error;
       }
     });
-    yield bootedLine(k.config, k.seq);
+    yield bootedRow(k.config, k.seq);
     yield* session.newReports();
     if (session.host.terminal) await session.programs.preload();
   },
@@ -123,6 +151,11 @@ function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
     ...(args.has("fanout-leaf") ? { fanoutLeaf: args.int("fanout-leaf") } : {}),
     ...(args.has("nr-cpus") ? { nrCpus: args.int("nr-cpus") } : {}),
     ...(args.flag("kasan") ? { kasan: true } : {}),
+    ...(args.flag("kmemleak") ? { kmemleak: true } : {}),
+    ...(args.flag("raw-lock-nesting") ? { rawLockNesting: true } : {}),
+    ...(args.has("rcu-min-cached-objs") ? { rcuMinCachedObjs: args.int("rcu-min-cached-objs") } : {}),
+    ...(args.flag("rcu-self-test") ? { rcuSelfTest: true } : {}),
+    ...(args.has("early-driver") ? { earlyDriver: args.int("early-driver") } : {}),
     ...(args.flag("debug-off") ? { debug: false } : {}),
     ...(args.flag("debug-objects") ? { debugObjects: true } : {}),
   };
@@ -137,6 +170,17 @@ export function bootedLine(config: Config, seq: number): string {
     `seed ${config.seed}${config.kasan ? ", KASAN" : ""}: events 1 to ${seq}`;
 }
 
+/** The same as data. */
+export function bootedRow(config: Config, seq: number): Row {
+  const { cpus, memBytes, rcu, level, HZ, seed } = config;
+  const preempt = config.preempt;
+  return row(
+    "booted",
+    { cpus, memBytes, rcu, level, HZ, preempt, seed, event: seq },
+    bootedLine(config, seq),
+  );
+}
+
 const ps: Command<KernelSession> = {
   name: "ps",
   group: "machine",
@@ -144,6 +188,7 @@ const ps: Command<KernelSession> = {
   kind: "look",
   description: "RU runs or wants to, IN sleeps, UN sleeps and no signal wakes it, ID is idle on purpose.\n" +
     "> marks what runs on a CPU.",
+  ts: "for (const { pid, cpu, comm } of tasklist(k)) print(pid, cpu, comm)",
   examples: [{ line: "ps", shows: "one line a task, the idle tasks first" }],
   async *run({ k }): Lines {
     const { psLines } = await import("../render/tasks.ts");
@@ -156,6 +201,7 @@ const runq: Command<KernelSession> = {
   group: "machine",
   summary: "show what runs and what waits to run on each CPU",
   kind: "look",
+  ts: "for (const { id } of k.cpus) print(id, cpu_rq(k, id).nr_running, cpu_rq(k, id).curr.comm)",
   examples: [{ line: "runq", shows: "the run queues, in the layout of crash" }],
   async *run({ k }): Lines {
     const { runqLines } = await import("../render/tasks.ts");

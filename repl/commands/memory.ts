@@ -2,7 +2,7 @@
 // Memory: the kernel's own tables, leaks, the biography of an address, raw words.
 //
 // Ours. Tables have the kernel's formats and come from the functions that mirror its show functions. Invariant: all of
-// these are looks; a test compares the machine before and after.
+// these are looks, but for `kmemleak scan` and `clear`; a test compares the machine before and after.
 
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -10,22 +10,27 @@ import type { LiveObject } from "../../mm/live.ts";
 import { BREATHE, type Command, type Lines, type Output } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import type { Birth } from "../render/memory.ts";
+import { areaRows, buddyRows, numberRows, plainRows, type Reader, slabRows } from "../render/proc.ts";
 import { STATUS, UsageError } from "../status.ts";
+import { finish } from "./run.ts";
 
-/** A command that prints a table of the kernel. */
+/** A command that prints a table of the kernel; `show` is the mirror's function, as TypeScript calls it. */
 function table(
   name: string,
   summary: string,
+  show: string,
   lines: (k: Kernel) => Promise<Iterable<string>>,
+  read: Reader = plainRows,
 ): Command<KernelSession> {
   return {
     name,
     group: "memory",
     summary,
     kind: "look",
+    ts: name === "vmallocinfo" ? `print(${show}(k))` : `for (const line of ${show}(k)) print(line)`,
     examples: [{ line: name, shows: `the text of /proc/${name}` }],
     async *run({ k }): Lines {
-      yield* await lines(k);
+      yield* read(await lines(k));
     },
   };
 }
@@ -34,22 +39,39 @@ const tables: readonly Command<KernelSession>[] = [
   table(
     "buddyinfo",
     "free blocks by order",
+    "frag_show",
     async (k) => (await import("../../mm/show_mem.ts")).frag_show(k),
+    buddyRows,
   ),
-  table("slabinfo", "slab caches", async (k) => (await import("../../mm/slab_common.ts")).slabinfo_show(k)),
-  table("vmallocinfo", "vmalloc areas and who asked for them", async (k) => {
+  table(
+    "slabinfo",
+    "slab caches",
+    "slabinfo_show",
+    async (k) => (await import("../../mm/slab_common.ts")).slabinfo_show(k),
+    slabRows,
+  ),
+  table("vmallocinfo", "vmalloc areas and who asked for them", "vmallocinfo", async (k) => {
     const text = (await import("../../mm/vmalloc.ts")).vmallocinfo(k);
     return text.split("\n").filter((line) => line !== "");
-  }),
-  table("meminfo", "memory in use", async (k) => (await import("../../mm/show_mem.ts")).meminfo_proc_show(k)),
+  }, areaRows),
+  table(
+    "meminfo",
+    "memory in use",
+    "meminfo_proc_show",
+    async (k) => (await import("../../mm/show_mem.ts")).meminfo_proc_show(k),
+    numberRows,
+  ),
   table(
     "zoneinfo",
     "zones, watermarks and per-CPU lists",
+    "zoneinfo_show",
     async (k) => (await import("../../mm/show_mem.ts")).zoneinfo_show(k),
+    numberRows,
   ),
   table(
     "pagetypeinfo",
     "free blocks by order and migratetype",
+    "pagetypeinfo_show",
     async (k) => (await import("../../mm/show_mem.ts")).pagetypeinfo_show(k),
   ),
 ];
@@ -63,6 +85,7 @@ const leaks: Command<KernelSession> = {
     "Counts from the start of the last run. Every allocation since then is live (something points at it),\n" +
     "pending (it waits in RCU or kvfree_rcu) or leaked. Status 1 when anything is leaked. A pointer that is\n" +
     "left over in live memory hides a leak, as it does from kmemleak.",
+  ts: "print(memoryVerdict(k, 0).leaked)",
   examples: [{ line: "leaks", shows: "each leaked object, and three numbers" }],
   async *run(session): Lines {
     const { bench, k } = session;
@@ -78,7 +101,7 @@ const leaks: Command<KernelSession> = {
       return STATUS.inconclusive;
     }
     if (verdict.leaked.length === 0) return;
-    yield session.tokenLine();
+    yield session.tokenRow();
     return STATUS.failed;
   },
 };
@@ -125,6 +148,70 @@ async function* birthsOf(
   return births;
 }
 
+const kmemleak: Command<KernelSession> = {
+  name: "kmemleak",
+  group: "memory",
+  summary: "the kernel's own leak detector: scan now, list what it suspects, forget that",
+  kind: "advance",
+  description:
+    "For a machine booted with --kmemleak. It knows slab objects and vmalloc areas, not pages, and what pages\n" +
+    "point at it takes for lost: compare leaks, which knows the truth. Suspected is what is older than 5 seconds\n" +
+    "and was found lost by a scan; what has changed since the scan before gets away once, so that the second\n" +
+    "scan in a row tells more. It scans of itself after 60 s and every 600 s of virtual time. Status 1 when a\n" +
+    "scan finds something new, or the list is not empty.",
+  usage: "kmemleak scan [SECONDS] | kmemleak list | kmemleak clear",
+  args: [
+    {
+      name: "what",
+      summary: "scan, list or clear",
+      type: "enum",
+      choices: ["scan", "list", "clear"],
+      required: true,
+    },
+    { name: "seconds", summary: "of scan: virtual time to let pass first", type: "int", min: 0, max: 3600 },
+  ],
+  examples: [
+    {
+      line: "boot --kmemleak; run hello_kvfree_rcu; kmemleak scan 6",
+      shows: "how many objects it suspects that it did not before",
+    },
+    {
+      line: "boot --kmemleak; run hello_kvfree_rcu; kmemleak list",
+      shows: "each suspected object, as in /sys/kernel/debug/kmemleak",
+    },
+  ],
+  async *run(session, args): Lines {
+    const { bench, k } = session;
+    const what = args.text("what");
+    if (!k.config.kmemleak) throw new UsageError("kmemleak: this machine was booted without --kmemleak");
+    if (args.has("seconds") && what !== "scan") {
+      throw new UsageError(`kmemleak ${what}: takes no number; kmemleak scan ${args.int("seconds")} does`);
+    }
+    const { kmemleak_seq_show, kmemleak_write } = await import("../../mm/kmemleak.ts");
+    if (what === "list") {
+      const lines = kmemleak_seq_show(k);
+      yield* lines;
+      return lines.length > 0 ? STATUS.failed : STATUS.ok;
+    }
+    const { msleep } = await import("../../kernel/time/timer.ts");
+    const ms = args.has("seconds") ? 1000 * args.int("seconds") : 0;
+    bench.start(
+      {
+        name: `kmemleak ${what}`,
+        summary: "",
+        options: [],
+        *main(k) {
+          if (ms > 0) yield* msleep(k, ms);
+          yield* kmemleak_write(k, what);
+        },
+      },
+      {},
+      null,
+    );
+    return yield* finish(session, bench.advance());
+  },
+};
+
 const obj: Command<KernelSession> = {
   name: "obj",
   group: "memory",
@@ -134,9 +221,9 @@ const obj: Command<KernelSession> = {
     name: "addr",
     summary: "any address inside the object, or the name of a variable",
     required: true,
+    names: "address",
   }],
   examples: [{ line: "obj ffff888000001000", shows: "what is at that address" }],
-  complete: ({ scope }) => Object.keys(scope).filter((name) => typeof scope[name] === "number"),
   async *run(session, args): Lines {
     const { k, sites } = session;
     const addr = await addressOf(session, "obj", args.text("addr"));
@@ -162,11 +249,10 @@ const rd: Command<KernelSession> = {
   summary: "show memory in 64-bit words",
   kind: "look",
   args: [
-    { name: "addr", summary: "an address, or the name of a variable", required: true },
+    { name: "addr", summary: "an address, or the name of a variable", required: true, names: "address" },
     { name: "count", summary: "words; 1 if not given", type: "int", min: 1, max: 65536 },
   ],
   examples: [{ line: "rd ffff888000001000 8", shows: "eight words, and their characters" }],
-  complete: ({ scope }) => Object.keys(scope).filter((name) => typeof scope[name] === "number"),
   async *run(session, args): Lines {
     const { k } = session;
     const addr = await addressOf(session, "rd", args.text("addr"));
@@ -195,4 +281,4 @@ async function addressOf(session: KernelSession, command: string, text: string):
 }
 
 /** In the order in which `help` lists them. */
-export const memoryCommands: readonly Command<KernelSession>[] = [...tables, leaks, obj, rd];
+export const memoryCommands: readonly Command<KernelSession>[] = [...tables, leaks, kmemleak, obj, rd];

@@ -4,12 +4,14 @@
 // Ours. Invariant: all of these are looks.
 
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { Command, Lines } from "../command.ts";
+import type { Command, Lines, Shown } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { UsageError } from "../status.ts";
 
 /** What `rcu` can show. */
 const VIEWS = ["tree", "cpu", "cblist", "why"] as const;
+
+const STATE = 'print(k.rcu.flavour === "tiny" ? tinyCallbacks(k) : treeState(k))';
 
 const rcu: Command<KernelSession> = {
   name: "rcu",
@@ -31,8 +33,9 @@ const rcu: Command<KernelSession> = {
   }],
   args: [
     { name: "what", summary: "what to show", type: "enum", choices: VIEWS },
-    { name: "cpu", summary: "number of the CPU", type: "int", min: 0 },
+    { name: "cpu", summary: "number of the CPU", type: "int", min: 0, names: "cpu" },
   ],
+  ts: (args) => args.has("what") ? undefined : STATE,
   examples: [
     { line: "rcu", shows: "which RCU it is, whether a grace period runs, and who has callbacks" },
     { line: "rcu why", shows: "who asked for the last grace period, and what it waited for" },
@@ -64,7 +67,7 @@ async function* tinyView(
   session: KernelSession,
   what: string,
   gp: number | undefined,
-): AsyncGenerator<string, void> {
+): AsyncGenerator<Shown, void> {
   const { k, sites } = session;
   const [{ tinyLines, tinyWhyLines }, { viewOf }] = await Promise.all([
     import("../render/rcu_tiny.ts"),
@@ -80,7 +83,7 @@ async function* treeView(
   what: string,
   cpu: number | undefined,
   gp: number | undefined,
-): AsyncGenerator<string, void> {
+): AsyncGenerator<Shown, void> {
   const { k, sites } = session;
   const [{ cblistsLines, cpuLines, treeLines, treeStateLines }, { whyLines }, { viewOf }] = await Promise.all(
     [
@@ -110,11 +113,29 @@ const krc: Command<KernelSession> = {
   kind: "look",
   description:
     "On tree RCU for each CPU that holds any, or a spare page: what collects, in blocks and on the list; the\n" +
-    "two slots, and what each waits for; and when the batch timer expires.",
-  examples: [{ line: "krc", shows: "the batch that collects, those that wait, the spare block" }],
-  async *run({ k }): Lines {
+    "two slots, and what each waits for; and when the batch timer expires. krc N is about CPU N alone.",
+  args: [{
+    name: "cpu",
+    summary: "only this CPU, also when it holds nothing",
+    type: "int",
+    min: 0,
+    names: "cpu",
+  }],
+  ts: (args) =>
+    `print(k.rcu.flavour === "tiny" ? tinyBatching(k) : krcState(k)${
+      args.has("cpu") ? `[${args.int("cpu")}]` : ""
+    })`,
+  examples: [{ line: "krc", shows: "the batch that collects, those that wait, the spare block" }, {
+    line: "krc 0",
+    shows: "what CPU 0 holds",
+  }],
+  async *run({ k }, args): Lines {
+    const cpu = args.has("cpu") ? args.int("cpu") : undefined;
+    if (cpu !== undefined && cpu >= k.cpus.length) {
+      throw new UsageError(`krc: there is no CPU ${cpu}; ${cpusOf(k)}`);
+    }
     if (k.rcu.flavour === "tiny") yield* (await import("../render/rcu_tiny.ts")).tinyKrcLines(k);
-    else yield* (await import("../render/krc_tree.ts")).treeKrcLines(k);
+    else yield* (await import("../render/krc_tree.ts")).treeKrcLines(k, cpu);
   },
 };
 

@@ -4,10 +4,10 @@
 // Ours. The machine never runs backwards: it is switched on again and does the same up to the wanted event.
 // Invariant: a token holds everything that a run is a function of, or it is refused with the reason.
 
-import { BREATHE, type Command, type Lines, type Output } from "../command.ts";
+import { BREATHE, type Command, type Lines, type Output, row } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { STATUS, UsageError } from "../status.ts";
-import { bootedLine } from "./machine.ts";
+import { bootedRow } from "./machine.ts";
 import { finish, hereLines } from "./run.ts";
 import { matching } from "./trace.ts";
 
@@ -24,12 +24,12 @@ const goto: Command<KernelSession> = {
     name: "event",
     summary: "its number, or a name such as kvfree_rcu or workqueue:*",
     required: true,
+    names: "event",
   }],
   examples: [
     { line: "goto kvfree_rcu", shows: "the first call of kvfree_rcu(), and its place in the source" },
     { line: "goto sched:*", shows: "the next event of the scheduler" },
   ],
-  complete: ({ eventNames }) => eventNames,
   async *run(session, args): Lines {
     const { bench, k } = session;
     if (bench.run === null) throw new UsageError(NOTHING_RAN);
@@ -73,7 +73,16 @@ const rstep: Command<KernelSession> = {
   args: [{ name: "n", summary: "events", type: "int", min: 1 }],
   examples: [{ line: "rstep 20", shows: "the event at which it stopped" }],
   async *run(session, args): Lines {
-    yield* session.proceedSilently(session.bench.back(args.has("n") ? args.int("n") : 1));
+    const { bench, k } = session;
+    const n = args.has("n") ? args.int("n") : 1;
+    const behind = k.seq - bench.bootSeq - 1;
+    if (bench.run !== null && n > behind) {
+      const what = behind === 1 ? "1 event of the run is" : `${Math.max(0, behind)} events of the run are`;
+      throw new UsageError(
+        `rstep ${n}: only ${what} behind event ${k.seq}; goto ${bench.bootSeq + 1} is its start`,
+      );
+    }
+    yield* session.proceedSilently(bench.back(n));
     yield* hereLines(session);
   },
 };
@@ -85,7 +94,8 @@ const token: Command<KernelSession> = {
   kind: "look",
   examples: [{ line: "token", shows: "TOKEN and the token" }],
   *run({ bench }): Lines {
-    yield `TOKEN ${bench.token()}`;
+    const token = bench.token();
+    yield row("token", { token }, `TOKEN ${token}`);
   },
 };
 
@@ -112,7 +122,7 @@ const replay: Command<KernelSession> = {
       todo.push({ name, options, program });
     }
     const k = await session.boot((bench) => bench.boot(content.config, content.deviations));
-    yield bootedLine(k.config, k.seq);
+    yield bootedRow(k.config, k.seq);
     const { bench } = session;
     let status = STATUS.ok as 0 | 1 | 2 | 3 | 4 | 5 | 130;
     for (const { name, options, program } of todo) {

@@ -4,11 +4,12 @@
 // Ours. Invariants: reports of the kernel are shown when they have happened; a run that did not end well ends in a
 // status other than 0 and, as its last line, the TOKEN that does it again; ^C stops a run and `cont` goes on.
 
-import type { Command, Lines, Output } from "../command.ts";
+import { type Command, heading, type Lines, type Output, row, type Shown } from "../command.ts";
 import { asksForHelp } from "../arguments.ts";
 import { helpPage } from "../help.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { scenarioOptions } from "../programs.ts";
+import { wrapped } from "../render/text.ts";
 import { type ExitStatus, STATUS, UsageError } from "../status.ts";
 import { splitWords } from "../words.ts";
 import type { Scenario } from "../../explore/scenario.ts";
@@ -35,9 +36,9 @@ const run: Command<KernelSession> = {
     { line: "run ext4_kvfree_array_rcu --variant fixed --grows 2", shows: "how it ended" },
     { line: "run hello_kvfree_rcu", shows: "the shortest example" },
   ],
-  complete({ programs }, words) {
+  complete({ programs, host }, words) {
     const scenario = words.length > 1 ? programs.loaded(words[0]) : undefined;
-    if (words.length <= 1) return programs.names();
+    if (words.length <= 1) return [...programs.names(), ...host.files(words.at(-1) ?? "").filter(isProgram)];
     const before = scenario?.options.find((option) => `--${option.name}` === words.at(-2));
     if (before !== undefined) return before.values ?? [];
     return ["--stop", ...(scenario?.options.map((option) => `--${option.name}`) ?? [])];
@@ -57,12 +58,18 @@ const run: Command<KernelSession> = {
   },
 };
 
+/** A file that could be run, or a folder on the way to one. */
+function isProgram(path: string): boolean {
+  return /\.[jt]s$|\/$/.test(path);
+}
+
 async function* listExamples({ programs }: KernelSession): AsyncGenerator<Output, void> {
   for (const name of programs.names()) {
     const { scenario } = await programs.find(name);
-    yield `${name.padEnd(24)} ${scenario.summary}`;
+    const lines = wrapped(`${name.padEnd(24)} `, scenario.summary, 25);
+    yield row("example", { name, summary: scenario.summary }, ...lines);
   }
-  yield "run NAME --help explains one; run FILE runs one of yours (help run)";
+  yield heading("run NAME --help explains one; run FILE runs one of yours (help run)");
 }
 
 /** What an example is and takes. */
@@ -84,23 +91,23 @@ export async function* finish(
   yield* session.proceed(work);
   const { run, k } = session.bench;
   if (run === null || !run.finished) return STATUS.ok;
-  const { verdictLines, verdictStatus } = await import("../render/verdict.ts");
+  const { verdictRow, verdictStatus } = await import("../render/verdict.ts");
   const verdict = run.verdict();
   const status = verdictStatus(k, verdict);
-  yield* verdictLines(k, run.scenario.name, verdict);
-  if (status !== STATUS.ok) yield session.tokenLine();
+  yield verdictRow(k, run.scenario.name, verdict);
+  if (status !== STATUS.ok) yield session.tokenRow();
   return status;
 }
 
 /** Where the machine stands: its last event, or those from `from` on, and the place in the source if it is known. */
-export async function* hereLines(session: KernelSession, from = Infinity): AsyncGenerator<string, void> {
+export async function* hereLines(session: KernelSession, from = Infinity): AsyncGenerator<Shown, void> {
   const { k, sites } = session;
-  const { numberedLine, viewOf } = await import("../render/events.ts");
+  const { eventRow, numberedLine, viewOf } = await import("../render/events.ts");
   const view = viewOf(k, sites);
   for (const record of k.log.records(Math.min(from, k.seq))) {
-    yield numberedLine(view, record);
+    yield eventRow(view, record, numberedLine);
     const place = sites.placeOf(record);
-    if (place !== "") yield `        in ${place}`;
+    if (place !== "") yield row("place", { place }, `        in ${place}`);
   }
 }
 
@@ -133,11 +140,11 @@ const step: Command<KernelSession> = {
     const n = args.has("n") ? args.int("n") : 1;
     const work = bench.advance(k.seq + n);
     yield* n <= MOST_STEPS ? session.proceedSilently(work) : session.proceed(work); // reports are events too
-    const { numberedLine, viewOf } = await import("../render/events.ts");
+    const { eventRow, numberedLine, viewOf } = await import("../render/events.ts");
     const view = viewOf(k, session.sites);
     const first = Math.max(from, k.seq + 1 - MOST_STEPS);
     if (first > from) yield `... ${first - from} events before these; trace --from ${from} shows them`;
-    for (const record of k.log.records(first)) yield numberedLine(view, record);
+    for (const record of k.log.records(first)) yield eventRow(view, record, numberedLine);
     return yield* finish(session, []);
   },
 };

@@ -6,12 +6,16 @@
 import type { Command } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { bugCommands } from "./bugs.ts";
+import { exploreCommands } from "./explore.ts";
 import { faultCommands } from "./fault.ts";
+import { kvtestCommands } from "./kvtest.ts";
 import { machineCommands } from "./machine.ts";
 import { memoryCommands } from "./memory.ts";
 import { rcuCommands } from "./rcu.ts";
 import { replayCommands } from "./replay.ts";
 import { runCommands } from "./run.ts";
+import { seriesCommands } from "./series.ts";
+import { sourceCommands } from "./source.ts";
 import { tourCommands } from "./tour.ts";
 import { traceCommands } from "./trace.ts";
 
@@ -19,6 +23,9 @@ import { traceCommands } from "./trace.ts";
 export const kernelCommands: readonly Command<KernelSession>[] = [
   ...tourCommands,
   ...bugCommands,
+  ...seriesCommands,
+  ...kvtestCommands,
+  ...sourceCommands,
   ...machineCommands,
   ...runCommands,
   ...replayCommands,
@@ -26,4 +33,5 @@ export const kernelCommands: readonly Command<KernelSession>[] = [
   ...rcuCommands,
   ...traceCommands,
   ...faultCommands,
+  ...exploreCommands,
 ];

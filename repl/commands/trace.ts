@@ -3,7 +3,7 @@
 //
 // Ours. Invariant: both are looks; names, fields and formats are the kernel's.
 
-import type { Command, Lines } from "../command.ts";
+import { type Command, type Lines, row } from "../command.ts";
 import type { KernelSession } from "../kernel_session.ts";
 import { didYouMean } from "../nearest.ts";
 import { UsageError } from "../status.ts";
@@ -43,6 +43,7 @@ const trace: Command<KernelSession> = {
       value: "PATTERN",
       type: "string",
       repeatable: true,
+      names: "event",
       summary: "only such events",
     },
     { name: "last", short: "n", type: "int", min: 1, summary: "only the last so many" },
@@ -52,19 +53,28 @@ const trace: Command<KernelSession> = {
   ],
   args: [
     { name: "list", summary: "list the names of events instead", type: "enum", choices: ["list"] },
-    { name: "pattern", summary: "only such names" },
+    { name: "pattern", summary: "only such names", names: "event" },
   ],
+  ts: (args) =>
+    args.has("list")
+      ? "for (const { system, name, fields } of traceEvents) print(`${system}:${name}`, fields)"
+      : "for (const r of k.log.records()) print(r.seq, r.ns, r.cpu, traceEvent(r.kind)?.name, r.args)",
   examples: [
     { line: "trace -e workqueue:* -e kfree --last 5", shows: "the last five of these events" },
     { line: "trace list rcu:*", shows: "the events of RCU" },
   ],
-  complete: ({ eventNames }, words) => /^(-e|--event|list)$/.test(words.at(-2) ?? "") ? eventNames : [],
   async *run(session, args): Lines {
-    const { fullName, matchingEvents, numberedLine, traceLine, viewOf } = await import("../render/events.ts");
+    const { eventRow, fullName, matchingEvents, numberedLine, traceLine, viewOf } = await import(
+      "../render/events.ts"
+    );
     if (args.has("list")) {
       const pattern = args.has("pattern") ? args.text("pattern") : "*:*";
       yield* matching("trace", pattern, matchingEvents).map((event) =>
-        `${fullName(event)}(${event.fields.join(", ")})`
+        row(
+          "tracepoint",
+          { system: event.system, name: event.name, fields: event.fields },
+          `${fullName(event)}(${event.fields.join(", ")})`,
+        )
       );
       return;
     }
@@ -84,7 +94,7 @@ const trace: Command<KernelSession> = {
     for (const r of k.log.records(from)) {
       if (r.seq > to) break;
       if (kinds.size > 0 && !kinds.has(r.kind)) continue;
-      if (skip-- <= 0) yield line(view, r);
+      if (skip-- <= 0) yield eventRow(view, r, line);
     }
   },
 };

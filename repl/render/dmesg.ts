@@ -4,6 +4,7 @@
 // Ours; the format is that of kernel/printk/printk.c:print_time. Lines are the console events of the event log, so the
 // oldest are gone when the log has wrapped. This file loads nothing of the kernel.
 
+import { type Row, row } from "../command.ts";
 import type { EventRecord } from "../../kernel/machine/log.ts";
 
 /** One line with its time stamp. */
@@ -16,8 +17,12 @@ export function* dmesgLines(
   records: Iterable<EventRecord>,
   consoleEvent: number,
   textOf: (id: number) => string,
-): Generator<string, void, void> {
-  for (const r of records) if (r.kind === consoleEvent) yield dmesgLine(r.ns, textOf(r.args[0]));
+): Generator<Row, void, void> {
+  for (const { kind, ns, seq, args } of records) {
+    if (kind !== consoleEvent) continue;
+    const text = textOf(args[0]);
+    yield row("dmesg", { ns, event: seq, text }, dmesgLine(ns, text));
+  }
 }
 
 /** `    0.012345`: seconds and microseconds, as the kernel prints times. */

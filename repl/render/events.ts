@@ -18,6 +18,7 @@ import { tasklist } from "../../kernel/fork.ts";
 import { SCHED_PROCESS_FORK_EVENT } from "../../kernel/trace/events/sched.ts";
 import { traceEvent, traceEvents } from "../../kernel/trace/table.ts";
 import type { TraceEvent, TraceView } from "../../kernel/trace/trace_event.ts";
+import { type Row, row } from "../command.ts";
 import type { SiteTable } from "../sites.ts";
 import { seconds } from "./dmesg.ts";
 
@@ -67,6 +68,21 @@ export function traceLine(view: TraceView, r: EventRecord): string {
 /** The same with the number of the event in front, which `goto` understands. */
 export function numberedLine(view: TraceView, r: EventRecord): string {
   return `${String(r.seq).padStart(7)} ${traceLine(view, r)}`;
+}
+
+/** An event as data, shown by the line that `line` makes of it. */
+export function eventRow(view: TraceView, r: EventRecord, line: typeof traceLine = traceLine): Row {
+  const event = traceEvent(r.kind);
+  return row("event", {
+    seq: r.seq,
+    ns: r.ns,
+    cpu: r.cpu,
+    pid: r.task,
+    comm: view.comm(r.task),
+    flags: flagsText(r.flags),
+    event: event === undefined ? String(r.kind) : fullName(event),
+    text: event === undefined ? "" : event.print(view, r),
+  }, line(view, r));
 }
 
 /** `rcu:rcu_callback`. */

@@ -3,6 +3,7 @@
 //
 // Ours. Invariant: looking is raw: no shadow is asked, no access is reported. Memory that is not mapped is an error.
 
+import { type Row, row } from "../command.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { formatAddr } from "../../kernel/machine/addr.ts";
 import type { Ram } from "../../kernel/machine/ram.ts";
@@ -16,7 +17,7 @@ function wordAt(ram: Ram, addr: number): Uint8Array | undefined {
 }
 
 /** The lines for `count` words from `addr` (a multiple of 8) on; stops early where nothing is mapped. */
-export function* hexLines(ram: Ram, addr: VirtAddr, count: number): Generator<string, boolean, void> {
+export function* hexLines(ram: Ram, addr: VirtAddr, count: number): Generator<Row, boolean, void> {
   for (let at = 0; at < count; at += 2) {
     const words = [wordAt(ram, addr + at * WORD)];
     if (at + 1 < count) words.push(wordAt(ram, addr + (at + 1) * WORD));
@@ -26,7 +27,8 @@ export function* hexLines(ram: Ram, addr: VirtAddr, count: number): Generator<st
       Array.from(word).reverse().map((b) => b.toString(16).padStart(2, "0")).join("")
     );
     const text = there.map((word) => Array.from(word, character).join("")).join("");
-    yield `${formatAddr(addr + at * WORD)}:  ${hex.join(" ").padEnd(33)}   ${text}`;
+    const from = formatAddr(addr + at * WORD);
+    yield row("words", { addr: from, words: hex }, `${from}:  ${hex.join(" ").padEnd(33)}   ${text}`);
     if (there.length < words.length) return false;
   }
   return true;

@@ -12,7 +12,7 @@ import type { EventRecord } from "../../kernel/machine/log.ts";
 import { KVFREE_RCU_EVENT } from "../../kernel/trace/events/quiesce.ts";
 import { is_vmalloc_addr } from "../../mm/vmalloc.ts";
 import { contentObjects } from "../../rcu/krc_look.ts";
-import { krcState } from "../../rcu/tree_kvfree.ts";
+import { krcState, krcView } from "../../rcu/kvfree.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { eventId, touchOf } from "./allocations.ts";
 
@@ -91,9 +91,12 @@ export class KrcHistory {
   private readonly freeing = new Map<number, EventRecord[]>();
 
   constructor(private readonly k: Kernel) {
+    const { shape } = krcView(k.config.level);
     for (const krc of krcState(k)) {
       const { cpu } = krc;
-      if (!krc.monitor_todo) { for (const object of contentObjects(k, krc)) this.stranded.add(object); }
+      if (!krc.monitor_todo) {
+        for (const object of contentObjects(k, shape, krc)) this.stranded.add(object);
+      }
       this.monitors.set(krc.monitorWork, cpu);
       this.timers.set(krc.monitorTimer, cpu);
       for (const [slot, batch] of krc.batches.entries()) {
@@ -124,9 +127,10 @@ export class KrcHistory {
       channels.set(from.seq, inWork.get(r.task) ?? "none"); // none: the caller waited and freed it
       queued.delete(touch.addr);
     }
+    const { shape } = krcView(this.k.config.level);
     for (const krc of krcState(this.k)) {
       for (const { list } of [krc, ...krc.batches]) {
-        for (const object of contentObjects(this.k, { slab: [], vmalloc: [], list })) {
+        for (const object of contentObjects(this.k, shape, { slab: [], vmalloc: [], list })) {
           const from = queued.get(object);
           if (from !== undefined) channels.set(from.seq, "list");
         }

@@ -4,18 +4,16 @@
 // Ours. A look at rcu/krc_look.ts. Invariants: every number is read from the machine; a CPU that holds nothing, not even
 // a spare page, has no lines; what is left out is counted.
 
+import { heading, row, type Shown } from "../command.ts";
+import { plainFields } from "../output.ts";
+import { levelAtLeast } from "../../kernel/config.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { formatAddr, NULL } from "../../kernel/machine/addr.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
+import { ptr } from "../../kernel/machine/struct.ts";
 import { jiffies } from "../../kernel/time/jiffies.ts";
-import { KVFREE_BULK_MAX_ENTR, recordAddr } from "../../rcu/kvfree_bulk.ts";
-import {
-  KFREE_DRAIN_JIFFIES,
-  type KrcBatch,
-  type KrcBlock,
-  type KrcState,
-  krcState,
-} from "../../rcu/tree_kvfree.ts";
+import type { KrcBatch, KrcBlock, KrcShape, KrcState } from "../../rcu/krc_look.ts";
+import { krcState, krcView } from "../../rcu/kvfree.ts";
 import { treeCpu } from "../../rcu/tree_look.ts";
 import { count } from "./verdict.ts";
 
@@ -26,12 +24,19 @@ const MOST_LISTED = 10;
 const DEEP = 1000;
 
 /** The lines of `krc`. */
-export function* treeKrcLines(k: Kernel): Generator<string, void, void> {
-  const all = krcState(k).filter(holdsSomething);
-  const drain = KFREE_DRAIN_JIFFIES(k);
-  yield `kvfree_rcu(): blocks of ${KVFREE_BULK_MAX_ENTR} pointers, a batch goes ${drain} jiffies after its first pointer`;
-  if (all.length === 0) yield `nothing on ${count(k.cpus.length, "CPU")}`;
-  for (const krc of all.slice(0, MOST_CPUS)) yield* cpuLines(k, krc);
+export function* treeKrcLines(k: Kernel, only?: number): Generator<Shown, void, void> {
+  const { shape } = krcView(k.config.level);
+  const all = krcState(k).filter((krc) => only === undefined ? holdsSomething(krc) : krc.cpu === only);
+  const drain = shape.drainJiffies(k);
+  yield row(
+    "kvfree_rcu",
+    { capacity: shape.capacity, drain_jiffies: drain },
+    `kvfree_rcu(): blocks of ${shape.capacity} pointers, a batch goes ${drain} jiffies after its first pointer`,
+  );
+  if (all.length === 0) yield heading(`nothing on ${count(k.cpus.length, "CPU")}`);
+  for (const krc of all.slice(0, MOST_CPUS)) {
+    yield row("krc", plainFields(krc), ...cpuLines(k, shape, krc));
+  }
   if (all.length > MOST_CPUS) yield `and ${count(all.length - MOST_CPUS, "CPU")} more`;
 }
 
@@ -47,19 +52,25 @@ function isEmpty({ slab, vmalloc, list }: Content): boolean {
   return slab.length === 0 && vmalloc.length === 0 && list.length === 0;
 }
 
-function* cpuLines(k: Kernel, krc: KrcState): Generator<string, void, void> {
+function* cpuLines(k: Kernel, shape: KrcShape, krc: KrcState): Generator<string, void, void> {
   yield `CPU ${krc.cpu}: count ${krc.count}, ${monitorText(k, krc)}${krc.locked ? ", locked" : ""}`;
-  yield* contentLines(k, "collecting", krc);
+  yield* contentLines(k, shape, "collecting", krc);
   for (const [i, batch] of krc.batches.entries()) {
     const state = slotText(k, batch);
     if (isEmpty(batch)) yield `  slot ${i}: ${batch.pending ? `nothing in it, ${state}` : "free"}`;
-    else yield* contentLines(k, `slot ${i}, ${state}`, batch);
+    else yield* contentLines(k, shape, `slot ${i}, ${state}`, batch);
   }
-  const [slab, vmalloc] = krc.spares.map((page) => page === NULL ? "none" : formatAddr(page));
-  yield `  spare pages: slab ${slab}, vmalloc ${vmalloc}`;
+  yield `  spare pages: ${sparesText(k, krc)}`;
   if (!isEmpty(krc) && !krc.monitor_todo) {
     yield "  ! what collects has no timer: it stays until the next kvfree_rcu() on this CPU";
   }
+}
+
+/** Up to 7/7 a slot for each channel, later one stock. */
+function sparesText(k: Kernel, { spares }: KrcState): string {
+  const pages = spares.map((page) => page === NULL ? "none" : formatAddr(page));
+  if (levelAtLeast(k.config.level, "v5.9")) return pages.length === 0 ? "none" : pages.join(" ");
+  return pages.length === 1 ? pages[0] : `slab ${pages[0]}, vmalloc ${pages[1]}`;
 }
 
 function monitorText(k: Kernel, { monitor_todo, monitorPending, monitorExpires }: KrcState): string {
@@ -89,15 +100,20 @@ function slotText(k: Kernel, batch: KrcBatch): string {
   return "its grace period is over, its work is queued";
 }
 
-function* contentLines(k: Kernel, what: string, content: Content): Generator<string, void, void> {
+function* contentLines(
+  k: Kernel,
+  shape: KrcShape,
+  what: string,
+  content: Content,
+): Generator<string, void, void> {
   const { slab, vmalloc, list } = content;
   if (isEmpty(content)) {
     yield `  ${what}: nothing`;
     return;
   }
   yield `  ${what}:`;
-  yield* channelLines(k, "slab", slab);
-  yield* channelLines(k, "vmalloc", vmalloc);
+  yield* channelLines(k, shape, "slab", slab);
+  yield* channelLines(k, shape, "vmalloc", vmalloc);
   if (list.length > 0) {
     yield* pointerLines(`list: ${count(list.length, "head")}, last queued first`, list.length, list);
   }
@@ -105,6 +121,7 @@ function* contentLines(k: Kernel, what: string, content: Content): Generator<str
 
 function* channelLines(
   k: Kernel,
+  shape: KrcShape,
   name: string,
   chain: readonly KrcBlock[],
 ): Generator<string, void, void> {
@@ -113,7 +130,7 @@ function* channelLines(
   yield* pointerLines(
     `${name}: ${count(total, "pointer")} in ${count(chain.length, "block")}`,
     total,
-    chain.flatMap((block) => recordsOf(k, block)),
+    chain.flatMap((block) => recordsOf(k, shape, block)),
   );
 }
 
@@ -129,9 +146,9 @@ function* pointerLines(
 }
 
 /** The first pointers of a block, as they stand in RAM. */
-function recordsOf(k: Kernel, { addr, nr_records }: KrcBlock): VirtAddr[] {
+function recordsOf(k: Kernel, { records }: KrcShape, { addr, nr_records }: KrcBlock): VirtAddr[] {
   return Array.from({ length: Math.min(nr_records, MOST_LISTED) }, (_, i) => {
-    const at = k.ram.translate(recordAddr(addr, i));
+    const at = k.ram.translate(addr + records + i * ptr.size);
     return at < 0 ? NULL : k.ram.rawLoadPtr(at);
   });
 }

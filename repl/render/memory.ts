@@ -9,6 +9,7 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { formatAddr } from "../../kernel/machine/addr.ts";
 import type { EventRecord } from "../../kernel/machine/log.ts";
 import type { LiveObject, MemoryVerdict } from "../../mm/live.ts";
+import { type Row, row, type Shown } from "../command.ts";
 
 /** The allocation of an object: its record, and the names that go with it. */
 export interface Birth {
@@ -27,22 +28,33 @@ export function* leakLines(
   k: Kernel,
   verdict: MemoryVerdict,
   find: (object: LiveObject) => Birth | undefined,
-): Generator<string, void, void> {
+): Generator<Shown, void, void> {
   const { leaked, pending, live } = verdict;
-  for (const object of leaked.slice(0, MOST_OBJECTS)) {
-    const what = object.kind === "slab" ? object.cache : object.kind === "page" ? "pages" : "vmalloc";
-    yield `unreferenced object 0x${formatAddr(object.addr)} (size ${object.size}):`;
-    const birth = find(object);
-    if (birth === undefined) {
-      yield `  ${what}, allocated at event ${object.birth}, which the log does not hold any more`;
-      continue;
-    }
-    const { record, comm, place } = birth;
-    yield `  comm "${comm}", pid ${record.task}, event ${record.seq} (age ${
-      ((k.now() - record.ns) / 1e9).toFixed(3)
-    }s)`;
-    yield `  ${what}, allocated by ${place === "" ? "an unknown function" : place}`;
-  }
+  for (const object of leaked.slice(0, MOST_OBJECTS)) yield leakRow(k, object, find(object));
   if (leaked.length > MOST_OBJECTS) yield `and ${leaked.length - MOST_OBJECTS} more`;
-  yield `${leaked.length} leaked, ${pending.length} pending, ${live.length} live`;
+  const numbers = { leaked: leaked.length, pending: pending.length, live: live.length };
+  yield row("memory", numbers, `${leaked.length} leaked, ${pending.length} pending, ${live.length} live`);
+}
+
+function leakRow(k: Kernel, { addr, size, kind, cache, birth: event }: LiveObject, birth?: Birth): Row {
+  const what = kind === "slab" ? cache : kind === "page" ? "pages" : "vmalloc";
+  const fields = { addr: formatAddr(addr), size, kind, cache, event };
+  const head = `unreferenced object 0x${formatAddr(addr)} (size ${size}):`;
+  if (birth === undefined) {
+    return row(
+      "leak",
+      fields,
+      head,
+      `  ${what}, allocated at event ${event}, which the log does not hold any more`,
+    );
+  }
+  const { record, comm, place } = birth;
+  const age = k.now() - record.ns;
+  return row(
+    "leak",
+    { ...fields, comm, pid: record.task, age_ns: age, place },
+    head,
+    `  comm "${comm}", pid ${record.task}, event ${record.seq} (age ${(age / 1e9).toFixed(3)}s)`,
+    `  ${what}, allocated by ${place === "" ? "an unknown function" : place}`,
+  );
 }

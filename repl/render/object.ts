@@ -20,6 +20,7 @@ import type { TraceView } from "../../kernel/trace/trace_event.ts";
 import { compound_head, mem_map, page_address, PG_buddy, virt_to_page } from "../../mm/mm_types.ts";
 import { slabObjectAt } from "../../mm/slab_live.ts";
 import { vmallocAreaAt } from "../../mm/vmalloc.ts";
+import { row, type Shown } from "../command.ts";
 import type { SiteTable } from "../sites.ts";
 import { type Touch, touchOf } from "./allocations.ts";
 import { seconds } from "./dmesg.ts";
@@ -39,11 +40,17 @@ export function* objectLines(
   view: TraceView,
   sites: SiteTable,
   addr: VirtAddr,
-): Generator<string, void, void> {
+): Generator<Shown, void, void> {
   const piece = pieceAt(k, addr);
   if (piece === undefined) return;
   const inside = addr === piece.addr ? "" : `${formatAddr(addr)} is ${addr - piece.addr} bytes into `;
-  yield `${inside}${formatAddr(piece.addr)}: ${piece.text}`;
+  const found = {
+    addr: formatAddr(piece.addr),
+    size: piece.size,
+    offset: addr - piece.addr,
+    text: piece.text,
+  };
+  yield row("object", found, `${inside}${formatAddr(piece.addr)}: ${piece.text}`);
   let known = false;
   for (const r of k.log.records()) {
     const touch = touchOf(r);
@@ -51,10 +58,10 @@ export function* objectLines(
     if (piece.slab === true && "by" in touch && touch.by.startsWith("mm_page_")) continue;
     known = true;
     const place = touch.kind === "invoked" ? "" : sites.placeOf(r);
-    yield `  event ${String(r.seq).padStart(6)} ${seconds(r.ns)}  ${touch.kind.padEnd(9)}  by ${
-      view.comm(r.task)
-    }/${r.task}` +
+    const by = `${view.comm(r.task)}/${r.task}`;
+    const line = `  event ${String(r.seq).padStart(6)} ${seconds(r.ns)}  ${touch.kind.padEnd(9)}  by ${by}` +
       `${place === "" ? "" : ` in ${place}`}${detail(k, touch)}`;
+    yield row("touch", { event: r.seq, ns: r.ns, what: touch.kind, by, place }, line);
   }
   if (!known) yield "  no event of the log is about it";
 }

@@ -6,6 +6,8 @@
 // is guessed.
 
 import type { Kernel } from "../../kernel/kernel.ts";
+import { type Row, row } from "../command.ts";
+import { plainFields } from "../output.ts";
 import { formatAddr, NULL } from "../../kernel/machine/addr.ts";
 import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import { type EventRecord, FLAG_HARDIRQ } from "../../kernel/machine/log.ts";
@@ -14,8 +16,8 @@ import { RCU_SOFTIRQ } from "../../kernel/softirq.ts";
 import { SCHED_SWITCH_EVENT } from "../../kernel/trace/events/sched.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
 import { rcu_head } from "../../rcu/rcu.ts";
-import { KVFREE_BULK_MAX_ENTR } from "../../rcu/kvfree_bulk.ts";
-import { KVFREE_DRAIN_JIFFIES, tinyState } from "../../rcu/tiny.ts";
+import { tinyBatching } from "../../rcu/kvfree.ts";
+import { tinyCallbacks } from "../../rcu/tiny.ts";
 import type { SiteTable } from "../sites.ts";
 import { eventId, touchOf } from "./allocations.ts";
 import { ms, wrapped } from "./text.ts";
@@ -25,8 +27,14 @@ import { count } from "./verdict.ts";
 const MOST_LISTED = 10;
 
 /** The callback list of tiny RCU. */
-export function* tinyLines(k: Kernel): Generator<string, void, void> {
-  const { callbacks, readyToRun } = tinyState(k);
+export function* tinyLines(k: Kernel): Generator<Row, void, void> {
+  const { callbacks, readyToRun } = tinyCallbacks(k);
+  const fields = { flavour: "tiny", callbacks: callbacks.map((head) => formatAddr(head)), ready: readyToRun };
+  yield row("rcu", fields, ...stateLines(k));
+}
+
+function* stateLines(k: Kernel): Generator<string, void, void> {
+  const { callbacks, readyToRun } = tinyCallbacks(k);
   yield "tiny RCU: one CPU, so any context switch, and any tick in user mode, ends a grace period";
   yield `${count(callbacks.length, "callback")} queued` +
     (callbacks.length === 0
@@ -49,10 +57,18 @@ function callbackText(k: Kernel, head: VirtAddr): string {
 }
 
 /** The blocks of kvfree_rcu(). */
-export function* tinyKrcLines(k: Kernel): Generator<string, void, void> {
-  const { collecting, waiting, spare, monitor_todo } = tinyState(k);
-  const drain = KVFREE_DRAIN_JIFFIES(k);
-  yield `kvfree_rcu(): blocks of ${KVFREE_BULK_MAX_ENTR} pointers, a batch goes ${drain} jiffies after its first pointer`;
+export function* tinyKrcLines(k: Kernel): Generator<Row, void, void> {
+  yield row("krc", { cpu: 0, ...plainFields(tinyBatching(k) ?? { batches: false }) }, ...krcLines(k));
+}
+
+function* krcLines(k: Kernel): Generator<string, void, void> {
+  const batching = tinyBatching(k);
+  if (batching === null) {
+    yield `kvfree_rcu() at ${k.config.level} has no batches on tiny RCU: see the callback list of rcu`;
+    return;
+  }
+  const { collecting, waiting, spare, monitor_todo, drainJiffies, capacity } = batching;
+  yield `kvfree_rcu(): blocks of ${capacity} pointers, a batch goes ${drainJiffies} jiffies after its first pointer`;
   yield* chainLines(k, "collecting", collecting);
   yield* chainLines(k, "waiting for a grace period", waiting);
   yield `spare block: ${spare === NULL ? "none" : formatAddr(spare)}`;

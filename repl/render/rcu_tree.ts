@@ -5,6 +5,8 @@
 // readable, and what is left out is counted.
 
 import type { Kernel } from "../../kernel/kernel.ts";
+import { heading, type Row, row, type Shown } from "../command.ts";
+import { plainFields } from "../output.ts";
 import { formatAddr } from "../../kernel/machine/addr.ts";
 import { kallsyms_lookup } from "../../kernel/kallsyms.ts";
 import { cpu_rq } from "../../kernel/sched/sched.ts";
@@ -28,7 +30,11 @@ import { count } from "./verdict.ts";
 const MOST_LISTED = 10;
 
 /** `rcu`: the flavour in one line, then the CPUs that have callbacks. */
-export function* treeStateLines(k: Kernel): Generator<string, void, void> {
+export function* treeStateLines(k: Kernel): Generator<Row, void, void> {
+  yield row("rcu", { flavour: "tree", ...plainFields(treeState(k)) }, ...stateLines(k));
+}
+
+function* stateLines(k: Kernel): Generator<string, void, void> {
   const look = treeState(k);
   const flags = look.gp_flags.length === 0 ? "no flags" : look.gp_flags.join("|");
   const what = look.inProgress
@@ -64,12 +70,14 @@ function segmentSummary(cpu: CpuLook): string {
 const MOST_NODES = 8;
 
 /** `rcu tree`: the nodes, level by level, and which of their bits stand. */
-export function* treeLines(k: Kernel): Generator<string, void, void> {
+export function* treeLines(k: Kernel): Generator<Shown, void, void> {
   const nodes = treeNodes(k);
   const levels = nodes.at(-1)?.level ?? 0;
-  yield "masks: CPU grplo, or the first child, first; 1 owes, . does not,";
-  yield "- takes part in none yet: offline, or no grace period has begun since it came";
-  yield `${"level".padEnd(8)}${"CPUs".padEnd(14)}${"gp_seq".padStart(8)}${"needed".padStart(8)}  qsmask`;
+  yield heading(
+    "masks: CPU grplo, or the first child, first; 1 owes, . does not,",
+    "- takes part in none yet: offline, or no grace period has begun since it came",
+    `${"level".padEnd(8)}${"CPUs".padEnd(14)}${"gp_seq".padStart(8)}${"needed".padStart(8)}  qsmask`,
+  );
   for (let level = 0; level <= levels; level++) {
     const all = nodes.filter((node) => node.level === level);
     // A level that is too wide shows who owes first.
@@ -77,7 +85,7 @@ export function* treeLines(k: Kernel): Generator<string, void, void> {
       ? all
       : [...all.filter(owes), ...all.filter((node) => !owes(node))].slice(0, MOST_NODES)
         .sort((a, b) => a.grplo - b.grplo);
-    for (const node of shown) yield* nodeLines(node);
+    for (const node of shown) yield row("node", plainFields(node), ...nodeLines(node));
     const rest = all.filter((node) => !shown.includes(node));
     if (rest.length === 0) continue;
     const owing = rest.filter(owes).length;

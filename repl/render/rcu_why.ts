@@ -12,7 +12,7 @@ import { rcuWaits } from "../../explore/rcu_waits.ts";
 import { KVFREE_RCU_EVENT } from "../../kernel/trace/events/quiesce.ts";
 import { traceEvent } from "../../kernel/trace/table.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
-import { krcState } from "../../rcu/tree_kvfree.ts";
+import { krcState } from "../../rcu/kvfree.ts";
 import { type RcuLook, treeCpu, treeNodes, treeState } from "../../rcu/tree_look.ts";
 import { UsageError } from "../status.ts";
 import type { SiteTable } from "../sites.ts";

@@ -6,6 +6,7 @@
 
 import { tasklist } from "../../kernel/fork.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import { type Fields, heading, type Row, row } from "../command.ts";
 import { formatAddr, NULL } from "../../kernel/machine/addr.ts";
 import {
   cpu_rq,
@@ -34,8 +35,8 @@ const STATES: Readonly<Record<number, string>> = {
 };
 
 /** Every task: the idle ones first, then in order of birth; `>` marks what runs on a CPU. */
-export function* psLines(k: Kernel): Generator<string, void, void> {
-  yield "   PID  CPU       TASK        ST  COMM                   WAITS FOR";
+export function* psLines(k: Kernel): Generator<Row, void, void> {
+  yield heading("   PID  CPU       TASK        ST  COMM                   WAITS FOR");
   const idle = k.cpus.filter((cpu) => cpu.online).map((cpu) => cpu_rq(k, cpu.id).idle);
   for (const p of [...idle, ...tasklist(k)]) {
     const state = STATES[p.state] ?? "??";
@@ -43,7 +44,16 @@ export function* psLines(k: Kernel): Generator<string, void, void> {
     const line =
       `${p.on_cpu ? ">" : " "}${String(p.pid).padStart(5)}  ${String(p.cpu).padStart(3)}  ${task}  ` +
       `${state}  ${p.comm.padEnd(21)}  ${waitOf(p)}`;
-    yield line.trimEnd();
+    const fields = {
+      pid: p.pid,
+      cpu: p.cpu,
+      task: p.addr === NULL ? null : formatAddr(p.addr),
+      state,
+      comm: p.comm,
+      running: p.on_cpu,
+      waits: waitOf(p),
+    };
+    yield row("task", fields, line.trimEnd());
   }
 }
 
@@ -54,14 +64,28 @@ function waitOf(p: task_struct): string {
 }
 
 /** What runs and what waits to run, CPU by CPU. */
-export function* runqLines(k: Kernel): Generator<string, void, void> {
+export function* runqLines(k: Kernel): Generator<Row, void, void> {
   for (const cpu of k.cpus) {
     if (!cpu.online) continue;
     const rq = cpu_rq(k, cpu.id);
-    yield `CPU ${cpu.id} RUNQUEUE: nr_running ${rq.nr_running}, nr_switches ${rq.nr_switches}`;
-    yield `  CURRENT: ${taskText(rq.curr)}`;
-    yield* queueLines("RT PRIO_ARRAY", rq.rt.queue);
-    yield* queueLines("CFS RB_ROOT", rq.cfs.tasks_timeline);
+    const { nr_running, nr_switches, curr } = rq;
+    const briefly = ({ pid, comm, prio }: task_struct): Fields => ({ pid, comm, prio });
+    const fields = {
+      cpu: cpu.id,
+      nr_running,
+      nr_switches,
+      current: briefly(curr),
+      rt: rq.rt.queue.map(briefly),
+      cfs: rq.cfs.tasks_timeline.map(briefly),
+    };
+    yield row(
+      "runqueue",
+      fields,
+      `CPU ${cpu.id} RUNQUEUE: nr_running ${nr_running}, nr_switches ${nr_switches}`,
+      `  CURRENT: ${taskText(curr)}`,
+      ...queueLines("RT PRIO_ARRAY", rq.rt.queue),
+      ...queueLines("CFS RB_ROOT", rq.cfs.tasks_timeline),
+    );
   }
 }
 

@@ -8,6 +8,7 @@
 
 import { formatAddr } from "../../kernel/machine/addr.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
+import { type Fields, heading, Row as DataRow, type Shown } from "../command.ts";
 import { RCU_LANE, type Row, type Story, type Waiter } from "./story.ts";
 import { COLUMNS, ms, wrapped } from "./text.ts";
 
@@ -30,21 +31,22 @@ export function* timelineLines(
   story: Story,
   view: TraceView,
   startNs: number,
-): Generator<string, void, void> {
+): Generator<Shown, void, void> {
   if (story.rows.length === 0) {
     yield "nothing happened there that matters to a grace period";
     return;
   }
   const lanes = tasksOf(story.rows);
   const objects = new ObjectColumns(story);
-  yield [...lanes.map((pid, i) => `${i + 1} ${view.comm(pid)}`), "r RCU"].join("  ").slice(0, COLUMNS);
-  yield* LEGEND;
-  yield "";
+  yield heading(
+    [...lanes.map((pid, i) => `${i + 1} ${view.comm(pid)}`), "r RCU"].join("  ").slice(0, COLUMNS),
+    ...LEGEND,
+    "",
+  );
   const cpu = story.smp ? 5 : 0; // columns
   const margin = 18 + cpu + 2 * (lanes.length + 1) + (objects.width === 0 ? 0 : objects.width + 1);
-  yield `${"ms".padStart(8)} ${"event".padStart(6)}  ${story.smp ? " cpu " : ""}${
-    [...lanes.map((_, i) => i + 1), "r"].join(" ")
-  }`;
+  const names = [...lanes.map((_, i) => i + 1), "r"].join(" ");
+  yield heading(`${"ms".padStart(8)} ${"event".padStart(6)}  ${story.smp ? " cpu " : ""}${names}`);
   const inside = new Set<number>();
   for (const row of story.rows.slice(0, MOST_ROWS)) {
     const cells = [...lanes, RCU_LANE].map((lane) => cellOf(row, lane, inside));
@@ -54,12 +56,30 @@ export function* timelineLines(
     const where = story.smp ? `${String(row.record.cpu).padStart(4)} ` : "";
     const head = `${ms(row.record.ns - startNs).padStart(8)} ${String(row.record.seq).padStart(6)}  ` +
       `${where}${cells.join(" ")} ${letters} `;
-    yield* wrapped(head, textOf(row, objects), margin);
+    yield new DataRow("timeline", fieldsOf(row, view, objects, startNs), [
+      ...wrapped(head, textOf(row, objects), margin),
+    ]);
   }
   if (story.rows.length > MOST_ROWS) {
     yield `... ${story.rows.length - MOST_ROWS} more rows; timeline --from EVENT`;
   }
   yield* endings(story, objects);
+}
+
+function fieldsOf(row: Row, view: TraceView, objects: ObjectColumns, startNs: number): Fields {
+  const { record, lane, symbol, sections, queues, frees } = row;
+  const addresses = (waiters: readonly Waiter[]): string[] => waiters.map(({ addr }) => formatAddr(addr));
+  return {
+    ns: record.ns - startNs,
+    event: record.seq,
+    cpu: record.cpu,
+    lane: lane === RCU_LANE ? "RCU" : view.comm(lane),
+    symbol,
+    text: textOf(row, objects),
+    sections,
+    queued: addresses(queues),
+    freed: addresses(frees),
+  };
 }
 
 /** Tasks that have rows, readers first, then in order of appearance. */

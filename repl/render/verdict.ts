@@ -6,6 +6,7 @@
 
 import type { Kernel, KernelReport } from "../../kernel/kernel.ts";
 import { DEFAULT_LIMITS, type Ending, type RunVerdict } from "../../explore/run.ts";
+import { type Row, row } from "../command.ts";
 import { type ExitStatus, STATUS } from "../status.ts";
 
 const STATUS_OF: Readonly<Record<Ending, ExitStatus>> = {
@@ -39,6 +40,23 @@ export function verdictStatus(k: Kernel, verdict: RunVerdict): ExitStatus {
   return k.reports.slice(-verdict.reports).some((r: KernelReport) => OOPS.test(r.title))
     ? STATUS.bug
     : STATUS.failed;
+}
+
+/** A run that is over, as data and in its lines. */
+export function verdictRow(k: Kernel, name: string, verdict: RunVerdict): Row {
+  const { ending, reports, lastEvent, ns, remaining, violations, rcuWaits } = verdict;
+  const fields = {
+    name,
+    ending,
+    status: verdictStatus(k, verdict),
+    event: lastEvent,
+    ns,
+    reports,
+    remaining: remaining.map(({ comm, pid, state }) => ({ comm, pid, state })),
+    violations: violations.map(({ property, text }) => ({ property, text })),
+    rcu_waits: rcuWaits.map(({ cpu, comm, pid, doing }) => ({ cpu, comm, pid, doing })),
+  };
+  return row("verdict", fields, ...verdictLines(k, name, verdict));
 }
 
 /** The lines for a run that is over. */

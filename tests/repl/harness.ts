@@ -7,7 +7,8 @@ import type { Command } from "../../repl/command.ts";
 import { shellCommands } from "../../repl/commands/shell.ts";
 import { PipeLines } from "../../repl/lines.ts";
 import { Session } from "../../repl/session.ts";
-import { type Interrupts, Shell } from "../../repl/shell.ts";
+import { Shell, type ShellOptions } from "../../repl/shell.ts";
+import { UsageError } from "../../repl/status.ts";
 
 /** What came of a text. */
 export interface Ran {
@@ -20,13 +21,22 @@ export interface Ran {
 export class TestShell {
   out = "";
   err = "";
+  /** What was written with `>` and `>>`. */
+  readonly files: Record<string, string> = {};
   readonly session: Session = new Session();
   readonly shell: Shell<Session>;
   private readonly name: string | undefined;
 
   constructor(
     commands: readonly Command[] = [],
-    options: { terminal?: boolean; interrupts?: Interrupts; answers?: string } = {},
+    options:
+      & { answers?: string }
+      & Partial<
+        Pick<
+          ShellOptions<Session>,
+          "terminal" | "interrupts" | "bail" | "mode" | "files" | "pager" | "paging"
+        >
+      > = {},
   ) {
     const { answers, ...rest } = options;
     this.name = options.terminal === true ? undefined : "stdin";
@@ -35,6 +45,11 @@ export class TestShell {
       commands: [...shellCommands, ...commands],
       out: (text) => this.out += text,
       err: (text) => this.err += text,
+      openFile: (path, append) => {
+        if (path.startsWith("/forbidden/")) throw new UsageError(`cannot write "${path}"`);
+        if (!append || this.files[path] === undefined) this.files[path] = "";
+        return { write: (text) => void (this.files[path] += text), close: () => {} };
+      },
       ...(answers === undefined ? {} : { input: () => new PipeLines(pieces(answers)) }),
       ...rest,
     });

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { parseFlags } from "../../repl/program.ts";
 import { VERSION } from "../../repl/commands/shell.ts";
 
-const none = { norc: false, noSuspend: false };
+const none = { json: false, bail: false, noPager: false, noSuspend: false };
 
 Deno.test("parseFlags() understands -e, a script, and the switches", async () => {
   assertEquals(await parseFlags([]), none);
@@ -13,19 +13,37 @@ Deno.test("parseFlags() understands -e, a script, and the switches", async () =>
     ...none,
     eval: ["boot; ps", "leaks"],
   });
-  assertEquals(await parseFlags(["a.quiesce", "--norc"]), {
-    norc: true,
-    noSuspend: false,
+  assertEquals(await parseFlags(["a.quiesce", "--json", "--bail"]), {
+    ...none,
+    json: true,
+    bail: true,
     script: "a.quiesce",
   });
-  assertEquals(await parseFlags(["--no-suspend"]), { norc: false, noSuspend: true });
+  assertEquals(await parseFlags(["--startup", "mine.quiesce", "--no-pager"]), {
+    ...none,
+    noPager: true,
+    startup: "mine.quiesce",
+  });
+  assertEquals(await parseFlags(["--no-suspend"]), { ...none, noSuspend: true });
 });
 
 Deno.test("parseFlags() answers --version and --help", async () => {
   assertEquals(await parseFlags(["--version"]), { ...none, answer: `quiesce ${VERSION}` });
   const help = await parseFlags(["--help"]);
   assert(typeof help !== "string" && help.answer !== undefined);
-  for (const flag of ["--eval", "--norc", "--no-suspend", "--version", "--help", "SCRIPT"]) {
+  for (
+    const flag of [
+      "--eval",
+      "--startup",
+      "--json",
+      "--bail",
+      "--no-pager",
+      "--no-suspend",
+      "--version",
+      "--help",
+      "SCRIPT",
+    ]
+  ) {
     assert(help.answer.includes(flag), flag);
   }
 });

@@ -151,7 +151,7 @@ for (
     ["rcu why 1", /^rcu why: takes no number/],
     ["rcu --gp 4", /^rcu: --gp goes with why/],
     ["rcu why --gp 4", /^rcu why: --gp 4: the log holds -1199, -1195$/],
-    ["krc 2", /^krc: /],
+    ["krc 4", /^krc: there is no CPU 4; this machine has CPUs 0 to 3$/],
   ] as const
 ) {
   Deno.test(`"${line}" ends in one line that says what is allowed`, async () => {

@@ -9,7 +9,7 @@ import { didYouMean, distance } from "../../repl/nearest.ts";
 import { parse } from "../../repl/parse.ts";
 import { Registry } from "../../repl/registry.ts";
 import type { Interrupts } from "../../repl/shell.ts";
-import { FailedError, ShellError, STATUS } from "../../repl/status.ts";
+import { FailedError, ShellError, STATUS, worse } from "../../repl/status.ts";
 import { pieces, ran, TestShell } from "./harness.ts";
 
 const base = { group: "test", summary: "for the test", kind: "look", examples: [] } as const;
@@ -85,15 +85,49 @@ Deno.test("Shell.serve() carries out each line before it reads the next", async 
   assertEquals([seen, shell.out], [["one\n"], "one\ntwo\n"]);
 });
 
-Deno.test("Shell.serve() stops a pipe at the first failure with its status and place", async () => {
+Deno.test("Shell.serve() goes on after a failure, with its place, and ends with the worst status", async () => {
   const result = await new TestShell([say, end]).pipe("say a\nend 1\nsay b\n");
-  assertEquals(result, { status: 1, out: "a\nends with 1\n", err: "" });
+  assertEquals(result, { status: 1, out: "a\nends with 1\nb\n", err: "" });
   const thrown = await new TestShell([say, end]).pipe("say a\n\nend --throw 4\nsay b\n");
-  assertEquals(thrown, { status: 4, out: "a\n", err: "stdin:3: thrown 4\n" });
+  assertEquals(thrown, { status: 4, out: "a\nb\n", err: "stdin:3: thrown 4\n" });
+  const twice = await new TestShell([say, end]).pipe("end --throw 1\nnosuch\nsay 'open\nsay b\nend 4\n");
+  assertEquals([twice.status, twice.out], [1, "b\nends with 4\n"]);
+  assertEquals(twice.err.split("\n").map((line) => line.slice(0, 8)), [
+    "stdin:1:",
+    "stdin:2:",
+    "stdin:3:",
+    "",
+  ]);
 });
 
-Deno.test("Shell.execute() stops at the first failure of a line too", async () => {
-  assertEquals(await ran("say a; end 3; say b", [say, end]), { status: 3, out: "a\nends with 3\n", err: "" });
+Deno.test("Shell.execute() goes on after a failure in a text, a script, and behind a quote that is not closed", async () => {
+  assertEquals(await ran("say a; end 3; say b", [say, end]), {
+    status: 3,
+    out: "a\nends with 3\nb\n",
+    err: "",
+  });
+  const script = await new TestShell([say, end]).run("say a\nsay 'b\nnosuch\nf('\nsay c", "s.quiesce");
+  assertEquals([script.status, script.out], [2, "a\nc\n"]);
+  assertEquals(script.err.split("\n").map((line) => line.slice(0, 11)), [
+    "s.quiesce:2",
+    "s.quiesce:3",
+    "s.quiesce:4",
+    "",
+  ]);
+});
+
+Deno.test("Shell with bail stops at the first failure, in a text and in a pipe", async () => {
+  const result = { status: 3, out: "a\nends with 3\n", err: "" };
+  const bail = { bail: true };
+  assertEquals(await new TestShell([say, end], bail).run("say a; end 3; say b"), result);
+  assertEquals(await new TestShell([say, end], bail).pipe("say a\nend 3\nsay b"), result);
+});
+
+Deno.test("worse() orders statuses: a fault, a panic, a report, a mistake, no answer", () => {
+  const order = [0, 4, 2, 1, 3, 5, 130];
+  for (const [i, a] of order.entries()) {
+    for (const [j, b] of order.entries()) assertEquals(worse(a, b), order[Math.max(i, j)]);
+  }
 });
 
 Deno.test("Shell.serve() on a terminal goes on after a failure and leaves with 0", async () => {
@@ -385,10 +419,10 @@ Deno.test("Host.execute() carries out a text inside a command, and its output st
     name: "tour",
     async *run({ host }): Lines {
       yield "before";
-      yield `status ${await host.execute("say inside; end 3; say never")}`;
+      yield `status ${await host.execute("say inside; end 3; say after")}`;
     },
   };
-  assertEquals((await ran("tour", [tour, say, end])).out, "before\ninside\nends with 3\nstatus 3\n");
+  assertEquals((await ran("tour", [tour, say, end])).out, "before\ninside\nends with 3\nafter\nstatus 3\n");
 });
 
 Deno.test(".history lists what was typed on a terminal, without repeats", async () => {
