@@ -28,6 +28,9 @@ export const VARIANT: ScenarioOption = {
   help: "before: synchronize_rcu() and a free, as in v5.10; after: kvfree_rcu()",
 };
 
+/** The same where the conversion is wrong: the code of v5.10 is what runs unless asked otherwise. */
+export const KEPT_VARIANT: ScenarioOption = { ...VARIANT, default: "before" };
+
 /** What the converted variants call, under either name: for `needs` of a scenario. */
 export function headlessNeeds({ variant }: OptionValues): KvfreeInterface[][] {
   const converted = variant === "after" || variant === "reversed";

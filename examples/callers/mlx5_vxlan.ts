@@ -46,7 +46,7 @@ import {
 import { ENOENT, ENOMEM } from "../../kernel/errno.ts";
 import { startOn } from "../bugs/start_on.ts";
 import { runExample } from "../run_example.ts";
-import { freeHeadless, headlessNeeds, VARIANT } from "./headless.ts";
+import { freeHeadless, headlessNeeds, KEPT_VARIANT } from "./headless.ts";
 import {
   INIT_LIST_HEAD,
   list_add_tail_rcu,
@@ -154,7 +154,7 @@ function* sender(k: Kernel, vxlan: Vxlan): MaySleep<void> {
 export const mlx5VxlanScenario: Scenario = {
   name: "mlx5_vxlan",
   summary: "a card forgets a port while packets that count on it are on their way: a wait for a command",
-  options: [VARIANT],
+  options: [KEPT_VARIANT],
   needs: headlessNeeds,
   *main(k: Kernel, { variant }: OptionValues): MaySleep<void> {
     const vxlan: Vxlan = {

@@ -54,7 +54,7 @@ import {
 } from "../../mod.ts";
 import { startOn } from "../bugs/start_on.ts";
 import { runExample } from "../run_example.ts";
-import { freeHeadless, headlessNeeds, VARIANT } from "./headless.ts";
+import { freeHeadless, headlessNeeds, KEPT_VARIANT } from "./headless.ts";
 
 const kmmio_probe = struct("kmmio_probe", { addr: ulong, len: ulong });
 const remap_trace = struct("remap_trace", { probe: embed(kmmio_probe), accesses: ulong });
@@ -119,7 +119,7 @@ function* remove(k: Kernel, data: Data, addr: VirtAddr, variant: string): MaySle
 export const mmiotraceScenario: Scenario = {
   name: "mmiotrace",
   summary: "a counter-example: a mapping is taken away after the wait, so the wait has to stay",
-  options: [VARIANT],
+  options: [KEPT_VARIANT],
   needs: headlessNeeds,
   *main(k: Kernel, { variant }: OptionValues): MaySleep<void> {
     const data = k.dataAlloc(statics.size) as VirtAddr as Data;

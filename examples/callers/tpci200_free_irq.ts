@@ -47,7 +47,7 @@ import { EINVAL, ENOMEM } from "../../kernel/errno.ts";
 import { functionAt, ksym } from "../../kernel/kallsyms.ts";
 import { VECTOR_DEVICE } from "../../kernel/machine/cpu.ts";
 import { runExample } from "../run_example.ts";
-import { freeHeadless, headlessNeeds, VARIANT } from "./headless.ts";
+import { freeHeadless, headlessNeeds, KEPT_VARIANT } from "./headless.ts";
 
 const slot_irq = struct("slot_irq", { handler: ptr, arg: ptr });
 const TPCI200_NB_SLOT = 4;
@@ -136,7 +136,7 @@ function* ipoctal_remove(k: Kernel, tpci200: Board, data: VirtAddr, variant: str
 export const tpci200Scenario: Scenario = {
   name: "tpci200_free_irq",
   summary: "a driver takes its interrupt handler out and frees its data: a wait that is not for the kfree",
-  options: [VARIANT],
+  options: [KEPT_VARIANT],
   needs: headlessNeeds,
   *main(k: Kernel, { variant }: OptionValues): MaySleep<void> {
     const tpci200: Board = {

@@ -9,6 +9,7 @@ import { RCU_SOFTIRQ } from "../../kernel/softirq.ts";
 import { SCHED_SWITCH_EVENT } from "../../kernel/trace/events/sched.ts";
 import { eventId, type Touch } from "./allocations.ts";
 import { RCU_LANE, StoryTeller, type Waiter } from "./story.ts";
+import { count } from "./verdict.ts";
 
 const TIMER_START = eventId("timer_start");
 const TIMER_EXPIRE_ENTRY = eventId("timer_expire_entry");
@@ -83,7 +84,7 @@ export class TinyTeller extends StoryTeller {
     if (r.kind === TIMER_START) {
       if (!this.armsSoon) return;
       this.batchTimers.add(timer);
-      this.row(r, RCU_LANE, "t", `batch timer armed: ${b - c} jiffies`);
+      this.row(r, RCU_LANE, "t", `batch timer armed: ${count(b - c, "jiffy", "jiffies")}`);
     } else if (this.batchTimers.has(timer)) {
       for (const waiter of this.collecting) waiter.timer ??= r.ns;
       this.row(r, RCU_LANE, "t", "batch timer fires");

@@ -185,7 +185,12 @@ export class TreeTeller extends StoryTeller {
     const cpu = this.krcs.timers.get(timer);
     if (cpu === undefined) return;
     if (r.kind === TIMER_START) {
-      this.row(r, RCU_LANE, "t", `batch timer of CPU ${cpu} armed: ${expires - now} jiffies`);
+      this.row(
+        r,
+        RCU_LANE,
+        "t",
+        `batch timer of CPU ${cpu} armed: ${count(expires - now, "jiffy", "jiffies")}`,
+      );
       return;
     }
     for (const waiter of this.waiting.values()) {

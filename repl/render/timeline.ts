@@ -48,7 +48,9 @@ export function* timelineLines(
   const names = [...lanes.map((_, i) => i + 1), "r"].join(" ");
   yield heading(`${"ms".padStart(8)} ${"event".padStart(6)}  ${story.smp ? " cpu " : ""}${names}`);
   const inside = new Set<number>();
-  for (const row of story.rows.slice(0, MOST_ROWS)) {
+  const folded = foldedRows(story.rows);
+  const shown = story.rows.slice(0, MOST_ROWS + folded.size);
+  for (const row of shown) {
     const cells = [...lanes, RCU_LANE].map((lane) => cellOf(row, lane, inside));
     if (row.symbol === "[") inside.add(row.lane);
     if (row.symbol === "]") inside.delete(row.lane);
@@ -56,14 +58,42 @@ export function* timelineLines(
     const where = story.smp ? `${String(row.record.cpu).padStart(4)} ` : "";
     const head = `${ms(row.record.ns - startNs).padStart(8)} ${String(row.record.seq).padStart(6)}  ` +
       `${where}${cells.join(" ")} ${letters} `;
-    yield new DataRow("timeline", fieldsOf(row, view, objects, startNs), [
-      ...wrapped(head, textOf(row, objects), margin),
-    ]);
+    const more = folded.get(row);
+    const text = more === 0
+      ? []
+      : more === undefined
+      ? [...wrapped(head, textOf(row, objects), margin)]
+      : [`${"...".padStart(8)}${" ".repeat(margin - 8)}${more} more like the one above`];
+    yield new DataRow("timeline", fieldsOf(row, view, objects, startNs), text);
   }
-  if (story.rows.length > MOST_ROWS) {
-    yield `... ${story.rows.length - MOST_ROWS} more rows; timeline --from EVENT`;
+  if (story.rows.length > shown.length) {
+    yield `... ${story.rows.length - shown.length} more rows; timeline --from EVENT`;
   }
   yield* endings(story, objects);
+}
+
+/** Of so many rows in a row that say the same, the first two and the last have a line. */
+const FOLD = 8;
+
+/** Rows without a line of their own: how many its line stands for, 0 for those that another one stands for. */
+function foldedRows(rows: readonly Row[]): Map<Row, number> {
+  const folded = new Map<Row, number>();
+  for (let i = 0; i < rows.length;) {
+    let end = i + 1;
+    while (end < rows.length && alike(rows[i], rows[end])) end++;
+    if (end - i >= FOLD) {
+      const middle = rows.slice(i + 2, end - 1);
+      middle.forEach((row, at) => folded.set(row, at === 0 ? middle.length : 0));
+    }
+    i = end;
+  }
+  return folded;
+}
+
+/** The same thing in the same lane, of another object. */
+function alike(a: Row, b: Row): boolean {
+  return (a.symbol === "Q" || a.symbol === "F") && a.symbol === b.symbol && a.lane === b.lane &&
+    a.record.cpu === b.record.cpu && a.text.split("(")[0] === b.text.split("(")[0];
 }
 
 function fieldsOf(row: Row, view: TraceView, objects: ObjectColumns, startNs: number): Fields {

@@ -86,8 +86,8 @@ function* rcuWaitLines({ rcuWaits }: RunVerdict): Generator<string, void, void> 
 }
 
 /** `1 report`, `2 reports`, `0 reports`. */
-export function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
+export function count(n: number, what: string, many: string = `${what}s`): string {
+  return `${n} ${n === 1 ? what : many}`;
 }
 
 /** Virtual ns as ms with three decimals. */
