@@ -32,13 +32,14 @@ const READ = ["run", "--no-prompt", "--allow-read"];
 /** The steps for a tree that has these examples and documents. */
 export function steps(examples: readonly string[], documents: readonly string[], rest: boolean): Step[] {
   const list: Step[] = [
-    { name: "test", args: ["test"] },
+    { name: "test", args: ["test", "--parallel"] },
     { name: "fmt", args: ["fmt", "--check"] },
     { name: "lint", args: ["lint"] },
     { name: "check", args: ["check"] },
     { name: "names", args: [...READ, "tools/generator_names.ts", "--check"] },
     { name: "layers", args: [...READ, "tools/check_layers.ts"] },
     { name: "yield", args: [...READ, "tools/check_yield.ts"] },
+    { name: "levels", args: [...READ, "tools/levels.ts"] },
     { name: "tidy", args: [...READ, "tools/tidy.ts"] },
     { name: "map", args: [...READ, "tools/map.ts", "--check"] },
     { name: "publish:check", args: ["publish", "--dry-run", "--allow-dirty", "--no-check"] },

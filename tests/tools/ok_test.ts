@@ -21,10 +21,10 @@ Deno.test("outcome() reads the last summary", () => {
   assertEquals(outcome("ok | 1 passed | 0 failed\nok | 2 passed | 0 failed", true), { passed: 2, failed: 0 });
 });
 
-Deno.test("steps() starts with the bare test command, and --rest leaves only that out", () => {
+Deno.test("steps() starts with the test command, and --rest leaves only that out", () => {
   const all = steps(["examples/a.ts"], ["README.md"], false);
   const rest = steps(["examples/a.ts"], ["README.md"], true);
-  assertEquals(all[0], { name: "test", args: ["test"] });
+  assertEquals(all[0], { name: "test", args: ["test", "--parallel"] });
   assertEquals(rest, all.slice(1));
   assert(all.some(({ args }) => args.join(" ") === "run --no-prompt examples/a.ts"));
   assert(all.some(({ args }) => args.join(" ") === "test --doc README.md"));
