@@ -42,6 +42,8 @@ interface Node {
 class BoundedSearch {
   private readonly orders = new Set<string>();
   readonly stalls: readonly number[];
+  /** Executions that could be gone on from, and are not because they repeated an order. */
+  repeated = 0;
 
   constructor(
     private readonly search: Search,
@@ -65,7 +67,9 @@ class BoundedSearch {
     const order = recorder.order();
     const known = this.orders.has(order);
     this.orders.add(order);
-    return known && this.plan.repeats !== true ? null : { deviations, points: recorder.after };
+    if (!known || this.plan.repeats === true) return { deviations, points: recorder.after };
+    if (recorder.after.length > 0) this.repeated++;
+    return null;
   }
 
   /** All executions with one stall more. Returns those to go on from, or null when the search was over before. */
@@ -84,11 +88,12 @@ class BoundedSearch {
     return next;
   }
 
-  /** What the executions of a bound are. */
-  text(bound: number, sites: number): string {
+  /** What the executions of a bound are, when `skipped` shorter ones were not gone on from. */
+  text(bound: number, sites: number, skipped: number): string {
     const where = `${sites} ${filterText(this.plan.at ?? {})}`;
     const most = bound === 0 ? "no stall" : bound === 1 ? "at most 1 stall" : `at most ${bound} stalls`;
-    return bound === 0 ? most : `${most} (${sizesText(this.stalls)}) at ${where}`;
+    const less = skipped === 0 ? "" : `, not going on from ${skipped} that repeated an order of points`;
+    return bound === 0 ? most : `${most} (${sizesText(this.stalls)}) at ${where}${less}`;
   }
 }
 
@@ -101,23 +106,27 @@ export function* searchBounded(search: Search, plan: BoundedPlan): Generator<voi
   yield;
   let nodes = root === null ? [] : [root];
   const sites = root?.points.length ?? 0;
+  let skipped = 0; // executions that the last finished level does not go on from
   for (let c = 1; c <= bound; c++) {
+    const shorter = bounded.repeated;
     const before = search.executor.executions;
     const next = yield* bounded.level(nodes, true);
     if (next === null || (c < bound && next.some(({ points }) => points.length > 0) && search.over)) {
       const done = next === null ? c - 1 : c;
       const more = search.executor.executions - before;
       const part = next === null && more > 0 ? `, and ${more} of those with ${c}` : "";
-      return { kind: "BOUNDED", bound: done, what: bounded.text(done, sites) + part };
+      const lacks = next === null ? skipped : shorter;
+      return { kind: "BOUNDED", bound: done, what: bounded.text(done, sites, lacks) + part };
     }
+    skipped = shorter;
     nodes = next.filter(({ points }) => points.length > 0);
     if (nodes.length === 0) {
       return {
         kind: "EXHAUSTED",
         bound: null,
-        what: `${bounded.text(c, sites)}; a further one gives no new order`,
+        what: `${bounded.text(c, sites, shorter)}; a further one gives no new order`,
       };
     }
   }
-  return { kind: "EXHAUSTED", bound, what: bounded.text(bound, sites) };
+  return { kind: "EXHAUSTED", bound, what: bounded.text(bound, sites, skipped) };
 }

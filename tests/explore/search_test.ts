@@ -77,6 +77,12 @@ for (const [left, right] of [[1, 1], [2, 1], [2, 2], [3, 2], [3, 3]]) {
         for (let j = 0; j <= bound; j++) sets += choose(left + right, j);
         if (repeats) assertEquals(r.executions, sets, where);
         else assert(r.executions <= sets, where);
+        // What was left out is said.
+        assertEquals(
+          /not going on from \d+ that repeated/.test(r.claim.what),
+          r.executions < sets,
+          r.claim.what,
+        );
         assertEquals([r.completed, r.outcomes.reduce((sum, [, n]) => sum + n, 0)], [
           r.executions,
           r.executions,
