@@ -10,9 +10,11 @@ import { boot, type Kernel, type MaySleep, runToEnd } from "quiesce";
 Object.assign(globalThis, await import("quiesce"), await import("quiesce/looks"));
 
 /** The machine: tree RCU on 4 CPUs. `k = boot({ rcu: "tiny" })` puts another in its place. */
+// deno-lint-ignore prefer-const -- a user may put another in its place
 let k: Kernel = boot({});
 
 /** Carries out kernel code in a thread of its own, until all that it caused is over; gives its value. */
+// deno-lint-ignore no-unused-vars -- for the user
 function run<T>(code: (k: Kernel) => MaySleep<T>): T {
   let value: T | undefined;
   const verdict = runToEnd(k, "typescript", function* typescript(k: Kernel): MaySleep<void> {

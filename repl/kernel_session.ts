@@ -19,7 +19,7 @@ import { dmesgLine } from "./render/dmesg.ts";
 import { Session } from "./session.ts";
 import type { SiteTable } from "./sites.ts";
 import { OwnSources, SourceIndex, type SourceReader } from "./source_index.ts";
-import { headline, type Outcome, placeOf, ShellError, stackOf, STATUS, UsageError } from "./status.ts";
+import { headline, isA, type Outcome, placeOf, ShellError, stackOf, STATUS, UsageError } from "./status.ts";
 
 /** What a command that needs a machine says without one. */
 export const NOT_BOOTED = "no kernel is booted. Try: boot --rcu tiny";
@@ -309,7 +309,7 @@ export class KernelSession extends Session {
 
   /** The kernel's own errors in one line. */
   override explain(error: unknown): Outcome | undefined {
-    if (!(error instanceof Error)) return undefined;
+    if (!isA(error, Error)) return undefined;
     if (USER_ERRORS.has(error.name)) return { status: STATUS.usage, line: error.message };
     if (error.name !== "EmulatorFault" || !this.booted) return undefined;
     const token = this.tokenLine();

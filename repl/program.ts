@@ -17,7 +17,7 @@ import { didYouMean } from "./nearest.ts";
 import type { Session } from "./session.ts";
 import type { PagerTerminal } from "./pager.ts";
 import { type OutputFile, PROMPT, Shell } from "./shell.ts";
-import { headline, outcomeOf, OutputClosed, STATUS, UsageError } from "./status.ts";
+import { headline, outcomeOf, OutputClosed, STATUS, UsageError, worse } from "./status.ts";
 import type { TerminalLines } from "./terminal.ts";
 
 const USAGE = `usage: deno task repl [--json] [--bail] [--startup FILE] [-e COMMANDS] [SCRIPT]
@@ -122,16 +122,23 @@ async function main<S extends Session>(session: S, commands: readonly Command<S>
     ...(interactive ? { interrupts, paging: !flags.noPager, pager: pagerOn(openTerminal) } : {}),
   });
   if (flags.noSuspend && Deno.stdin.isTerminal()) Deno.addSignalListener("SIGTSTP", () => {});
-  if (flags.startup !== undefined) {
-    const text = readScript(flags.startup);
+  let first: number = STATUS.ok;
+  for (const path of flags.startup === undefined ? [] : [flags.startup]) {
+    const text = readScript(path);
     if (text === undefined) return STATUS.usage;
-    await shell.execute(text, { name: flags.startup, line: 1 });
+    first = await shell.execute(text, { name: path, line: 1 });
     if (shell.left !== undefined) return shell.left;
+    if (first !== STATUS.ok && flags.bail && !interactive) return first;
   }
-  if (flags.eval !== undefined) return await shell.execute(flags.eval.join("\n"));
-  if (flags.script !== undefined) {
-    const text = readScript(flags.script);
-    return text === undefined ? STATUS.usage : await shell.execute(text, { name: flags.script, line: 1 });
+  const script = flags.script === undefined ? undefined : readScript(flags.script);
+  if (flags.script !== undefined && script === undefined) return STATUS.usage;
+  const text = flags.eval?.join("\n") ?? script;
+  if (text !== undefined) {
+    const status = await shell.execute(
+      text,
+      flags.script === undefined ? undefined : { name: flags.script, line: 1 },
+    );
+    return shell.left ?? worse(first, status);
   }
   if (!interactive) return await shell.serve(new PipeLines(Deno.stdin.readable), "stdin");
   writeOut(`quiesce ${VERSION}. Type help, or TypeScript; ^D leaves.\n`);

@@ -11,6 +11,7 @@
 
 import type { Names, Shown } from "./command.ts";
 import type { Mode } from "./output.ts";
+import { inspectLines } from "./inspect.ts";
 import type { Registry } from "./registry.ts";
 import type { Outcome } from "./status.ts";
 
@@ -132,6 +133,7 @@ export class Session {
 
   private textOf(value: unknown): string {
     if (typeof value === "string") return value;
-    return this.show(value)?.join("\n") ?? Deno.inspect(value, { depth: 2, iterableLimit: 16 });
+    const lines = this.show(value) ?? inspectLines(value, { colour: false, columns: this.host.columns() });
+    return lines.join("\n");
   }
 }

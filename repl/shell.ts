@@ -20,7 +20,17 @@ import { mistypedCommand, parse, type Statement } from "./parse.ts";
 import { Pipeline } from "./pipeline.ts";
 import { Registry, unknownCommand } from "./registry.ts";
 import type { Host, Session } from "./session.ts";
-import { type Outcome, outcomeOf, OutputClosed, ShellError, STATUS, UsageError, worse } from "./status.ts";
+import {
+  headline,
+  isA,
+  type Outcome,
+  outcomeOf,
+  OutputClosed,
+  ShellError,
+  STATUS,
+  UsageError,
+  worse,
+} from "./status.ts";
 import type { Evaluated, Evaluator } from "./typescript.ts";
 
 /** How the shell hears of ^C while a command runs. */
@@ -234,8 +244,8 @@ export class Shell<S extends Session> {
         ? await this.runCommand(statement)
         : await this.runScript(statement);
     } catch (error) {
-      if (error instanceof OutputClosed) throw error;
-      if (error instanceof ShellError) return this.place(error, statement, line, origin);
+      if (isA(error, OutputClosed)) throw error;
+      if (isA(error, ShellError)) return this.place(error, statement, line, origin);
       return this.session.explain(error) ?? outcomeOf(error, statement.name || "TypeScript");
     } finally {
       this.depth--;
@@ -475,7 +485,7 @@ function looking<T>(look: () => T): T {
   try {
     return look();
   } catch (error) {
-    throw error instanceof ShellError || error instanceof OutputClosed
+    throw isA(error, ShellError) || isA(error, OutputClosed)
       ? error
       : new ShellError(STATUS.failed, `the value cannot be shown: ${headline(error)}`);
   }

@@ -89,11 +89,23 @@ export interface Outcome {
   readonly where?: string;
 }
 
+/** `instanceof` for what the user's code throws, which may be a proxy that throws when it is asked. */
+export function isA<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof kind;
+  } catch {
+    return false;
+  }
+}
+
+/** What the host adds about our own files when an import of the user's fails. */
+const IMPORTER = / (?:and not in import map )?from "(?:file|data|blob):[^"]*"/;
+
 /** The first line of what was thrown, with its class: `RangeError: bad size`. */
 export function headline(error: unknown): string {
   try {
     if (!(error instanceof Error)) return `thrown value: ${String(error).split("\n")[0]}`;
-    const first = String(error.message).split("\n")[0];
+    const first = String(error.message).split("\n")[0].replace(IMPORTER, "");
     return first === "" ? String(error.name) : `${error.name}: ${first}`;
   } catch { // what is thrown may be anything, also something that throws when it is looked at
     return "thrown value: one that cannot be shown";
@@ -112,7 +124,7 @@ export function shortFile(file: string): string {
 /** The host's stack of an error, as text; nothing for what has none. */
 export function stackOf(error: unknown): string {
   try {
-    const stack = error instanceof Error ? error.stack : undefined;
+    const stack = isA(error, Error) ? error.stack : undefined;
     return typeof stack === "string" ? stack : "";
   } catch {
     return "";
@@ -135,7 +147,7 @@ export function placeOf(error: unknown, accept: (file: string) => boolean = () =
 
 /** The outcome of anything that a command threw: what it said on purpose, or else a fault of ours. */
 export function outcomeOf(error: unknown, what: string): Outcome {
-  if (error instanceof ShellError) {
+  if (isA(error, ShellError)) {
     return error.message === "" ? { status: error.status } : { status: error.status, line: error.message };
   }
   const place = placeOf(error);

@@ -105,18 +105,21 @@ export class TerminalLines implements LineSource {
     const { input } = this.options;
     this.editor.close();
     this.setRawMode(true);
-    const bytes = await new Promise<string>((resolve) => {
+    const typed = await new Promise<string>((resolve) => {
       input.once("data", (data: Uint8Array | string) => resolve(data.toString()));
       input.once("end", () => resolve("q"));
       input.resume();
     });
     input.pause();
-    this.setRawMode(false);
+    // deno-lint-ignore no-control-regex
+    const key = /^(?:\x1b\[[\d;]*[A-Za-z~]|\x1bO[A-Z]|[^])/u.exec(typed)?.[0] ?? "";
+    if (typed.length > key.length) input.unshift(typed.slice(key.length)); // typed ahead
     this.next_ = undefined;
     this.closed = false;
     this.editor = this.open();
     this.lines = this.editor[Symbol.asyncIterator]();
-    return bytes;
+    this.setRawMode(false); // the new editor has turned it on
+    return key;
   }
 
   /** Gives the terminal back. */

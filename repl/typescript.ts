@@ -12,7 +12,7 @@
 
 import { inputName, lineOfInput } from "./inputs.ts";
 import { rewrite, SETTLE } from "./rewrite.ts";
-import { headline, OutputClosed, ShellError, stackOf, STATUS } from "./status.ts";
+import { headline, isA, OutputClosed, ShellError, stackOf, STATUS, UsageError } from "./status.ts";
 
 /** What the user's code threw. */
 export class ScriptError extends ShellError {
@@ -31,6 +31,21 @@ export class ScriptError extends ShellError {
 export interface Evaluated {
   readonly value: unknown;
   readonly hasValue: boolean;
+}
+
+type Compiled = (scope: Record<string, unknown>, settle: unknown) => Promise<[unknown] | undefined>;
+
+/** The engine has the last word on syntax: it refuses a little that the parser lets pass. */
+function compile(code: string, source: string): Compiled {
+  try {
+    return new Function(
+      "scope",
+      SETTLE,
+      `with (scope) return (async function () { "use strict";\n${code}\n})();\n//# sourceURL=${source}`,
+    ) as Compiled;
+  } catch (error) {
+    throw new UsageError(headline(error));
+  }
 }
 
 /** Evaluates text in a scope, keeping what it declares there. */
@@ -54,11 +69,7 @@ export class Evaluator {
     const { code, names } = await rewrite(text);
     for (const name of names) if (!(name in this.scope)) this.scope[name] = undefined;
     const source = inputName(++this.inputs);
-    const run = new Function(
-      "scope",
-      SETTLE,
-      `with (scope) return (async function () { "use strict";\n${code}\n})();\n//# sourceURL=${source}`,
-    ) as (scope: Record<string, unknown>, settle: unknown) => Promise<[unknown] | undefined>;
+    const run = compile(code, source);
     try {
       const result = await run(this.scope, this.settleCall);
       if (result === undefined) return { value: undefined, hasValue: false };
@@ -81,9 +92,9 @@ export class Evaluator {
   }
 
   private thrown(error: unknown, source: string): unknown {
-    if (error instanceof OutputClosed) return error;
+    if (isA(error, OutputClosed)) return error;
     this.scope._error = error;
-    if (error instanceof ShellError) return error;
+    if (isA(error, ShellError)) return error;
     const line = lineOfInput(stackOf(error), source);
     return new ScriptError(error, line === undefined ? undefined : line - 1);
   }

@@ -43,6 +43,8 @@ export class Dice {
 export interface Vocabulary {
   readonly commands: readonly Described[];
   namesOf(names: Names): readonly string[];
+  /** Whether promises may be broken that nobody waits for. */
+  readonly strays: boolean;
   /** The words of `run`: names of examples and their options. */
   readonly examples: readonly (readonly string[])[];
 }
@@ -131,7 +133,7 @@ const SLOW = new Set(["tour", "explore", "kvtest", "series", "bugs"]);
 export function fuzzLine(dice: Dice, words: Vocabulary): string {
   const kind = dice.below(10);
   if (kind < 6) return Array.from({ length: 1 + dice.below(2) }, () => commandLine(dice, words)).join("; ");
-  if (kind < 8) return script(dice);
+  if (kind < 8) return script(dice, words.strays ? ATOMS : TAME_ATOMS);
   return noise(dice);
 }
 
@@ -208,7 +210,7 @@ function filterWords(dice: Dice, words: Vocabulary): string {
   for (const option of filter.options ?? []) {
     if (dice.once(3)) parts.push(...optionWords(dice, option, words));
   }
-  for (const arg of filter.args ?? []) {
+  for (const _ of filter.args ?? []) {
     if (!dice.once(4)) parts.push(dice.pick([...NUMBERS, ...WORDS, "kworker", "'a b'"]));
   }
   return parts.join(" ");
@@ -368,15 +370,19 @@ const WRAPS = [
   ["`${", "}`"],
 ];
 
-function script(dice: Dice): string {
-  let text = dice.pick(ATOMS);
+const TAME_ATOMS = ATOMS.filter((atom) => !/Promise\.reject|import\(/.test(atom));
+
+function script(dice: Dice, atoms: readonly string[]): string {
+  let text = dice.pick(atoms);
   for (let n = dice.below(4); n > 0; n--) {
-    if (dice.once(2)) text += dice.pick(OPERATORS) + dice.pick(ATOMS);
+    if (dice.once(2)) text += dice.pick(OPERATORS) + dice.pick(atoms);
     else {
       const [before, after] = dice.pick(WRAPS);
       text = before + text + after;
     }
   }
+  // Who writes to the fields of `k` may break the machine, as with a debugger.
+  if (/\bdelete\b|\bk\.\w+[^\w.(]*=(?![=>])/.test(text)) return dice.pick(atoms);
   if (dice.once(8)) text = text.slice(0, dice.below(text.length + 1));
   return text;
 }

@@ -14,7 +14,7 @@ import type { LevelEntry } from "../../rcu/levels/manifest.ts";
 import type { Workload } from "../../examples/workloads/workload.ts";
 
 const WHAT = ["list", "show", "at", "diff", "run"] as const;
-const WORKLOAD_NAMES = ["ext4", "flood", "mix", "pressure", "early", "shrinker"];
+export const WORKLOAD_NAMES = ["ext4", "flood", "mix", "pressure", "early", "selftest", "shrinker"];
 
 const series: Command<KernelSession> = {
   name: "series",

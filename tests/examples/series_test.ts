@@ -7,6 +7,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { runAt } from "../../examples/workloads/compare.ts";
 import { WORKLOADS } from "../../examples/workloads/workloads.ts";
+import { WORKLOAD_NAMES } from "../../repl/commands/series.ts";
 import type { Workload } from "../../examples/workloads/workload.ts";
 import { boot, bulkText, type Level, LEVELS, Run, type TallyCounts } from "../../mod.ts";
 import { floodScenario } from "../../examples/workloads/flood.ts";
@@ -82,6 +83,10 @@ Deno.test("two kernels at different levels in one process do not touch each othe
     assertEquals(runs.map((run) => run.verdict().hash), alone, levels.join(" and "));
     assert(alone[0] !== alone[1], levels.join(" and "));
   }
+});
+
+Deno.test("the shell knows the workloads by name", () => {
+  assertEquals(WORKLOADS.map(({ name }) => name), WORKLOAD_NAMES);
 });
 
 Deno.test("bulkText() joins equal sizes", () => {

@@ -52,7 +52,7 @@ Deno.test("bugs run B9 --level: the report at v6.1, status 0 at v6.1.192, one li
   ];
   assertEquals([shown.status, gone.status, unknown.status], [1, 0, 2]);
   assertMatch(shown.out, /BUG: KASAN: use-after-free in lookup/);
-  assertMatch(gone.out, /^B9 does not show at v6\.1\.192: base, 1\/7, .*v6\.1, v6\.3-rc1 have it$/m);
+  assertMatch(gone.out, /^B9 does not show at v6\.1\.192: base to v6\.1, v6\.3-rc1 have it$/m);
 });
 
 Deno.test("bugs run B23 fails by what `leaks` finds: no report says it", async () => {

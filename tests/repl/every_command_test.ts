@@ -132,7 +132,7 @@ const TABS: readonly (readonly [string, readonly string[]])[] = [
 
 for (const [line, expected] of TABS) {
   Deno.test(`Tab after "${line}" offers ${expected.slice(0, 3).join(", ")}`, async () => {
-    const files = (partial: string) =>
+    const files = (partial: string): string[] =>
       ["notes.txt", "three_leaks.ts"].filter((name) => name.startsWith(partial));
     const shell = new KernelShell({ files });
     await shell.run(`${MACHINE}; const mine = kmalloc(k, 100, GFP_KERNEL)`);

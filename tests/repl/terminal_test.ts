@@ -114,3 +114,20 @@ Deno.test("TerminalLines.next() stays ended when the keyboard is gone, also behi
   assertEquals(await desk.lines.next("> "), undefined);
   desk.lines.close();
 });
+
+Deno.test("TerminalLines.key() gives one key at a time, and what is typed ahead to the next line", async () => {
+  const desk = new Desk();
+  await desk.read("version\r");
+  for (const [typed, key] of [["q", "q"], ["\x1b[B", "\x1b[B"], [" ", " "]]) {
+    const pressed = desk.lines.key();
+    desk.input.write(typed);
+    assertEquals(await pressed, key);
+    assertEquals(desk.raw.at(-1), false);
+  }
+  const pressed = desk.lines.key();
+  desk.input.write("/word\r");
+  assertEquals(await pressed, "/");
+  assertEquals(await desk.lines.next("/", false), "word");
+  assertEquals(await desk.read(["\x1b[A", "\r"]), "version");
+  desk.lines.close();
+});
