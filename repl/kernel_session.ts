@@ -22,7 +22,7 @@ import { OwnSources, SourceIndex, type SourceReader } from "./source_index.ts";
 import { headline, isA, type Outcome, placeOf, ShellError, stackOf, STATUS, UsageError } from "./status.ts";
 
 /** What a command that needs a machine says without one. */
-export const NOT_BOOTED = "no kernel is booted. Try: boot --rcu tiny";
+export const NOT_BOOTED = "no kernel is booted. Try: boot";
 
 /** Errors of the library that are the user's mistakes; their message is one line for the user. */
 const USER_ERRORS = new Set(["ConfigError", "OptionError", "WorkbenchError", "TokenError"]);

@@ -10,6 +10,11 @@ import type { OptionValues, Scenario } from "../explore/scenario.ts";
 import { didYouMean } from "./nearest.ts";
 import { headline, placeOf, ShellError, shortFile, UsageError } from "./status.ts";
 
+/** Labs whose files are not programs but parts of a machine (they export `lab`), and what `run` makes of them. */
+const LAB_PROGRAMS: Readonly<
+  Record<string, () => Promise<{ scenarioOf(file: Readonly<Record<string, unknown>>): Scenario }>>
+> = { l5: () => import("../labs/l5/own.ts") };
+
 /** A scenario and the name by which a token finds it again. */
 export interface Program {
   readonly scenario: Scenario;
@@ -64,7 +69,11 @@ export class Programs {
     } catch (error) {
       throw importError(path, url, error);
     }
-    return scenarioOf(path, (module as { default?: unknown }).default);
+    const { default: exported, lab } = module as { default?: unknown; lab?: unknown };
+    if (exported === undefined && typeof lab === "string" && Object.hasOwn(LAB_PROGRAMS, lab)) {
+      return (await LAB_PROGRAMS[lab]()).scenarioOf(module as Readonly<Record<string, unknown>>);
+    }
+    return scenarioOf(path, exported);
   }
 }
 

@@ -10,6 +10,9 @@ import type { KernelSession } from "../kernel_session.ts";
 import { STATUS } from "../status.ts";
 import { levelNamed } from "./series.ts";
 
+/** Levels by the names that kernels have in the recorded table. */
+const KERNELS: Readonly<Record<string, string>> = { "series": "7/7", "6.1": "v6.1.192" };
+
 const kvtest: Command<KernelSession> = {
   name: "kvtest",
   group: "learn",
@@ -111,7 +114,7 @@ const kvtest: Command<KernelSession> = {
 
 async function machineOf(args: Arguments): Promise<Partial<Config>> {
   return {
-    level: await levelNamed("kvtest", args.text("level")),
+    level: await levelNamed("kvtest", KERNELS[args.text("level")] ?? args.text("level")),
     rcu: args.text("rcu") as Config["rcu"],
     HZ: args.int("hz"),
     preempt: args.text("preempt") as Config["preempt"],

@@ -135,6 +135,12 @@ const boot: Command<KernelSession> = {
   },
 };
 
+/** `4` is 4/7, and `6.3` is v6.3, as everywhere in the shell. */
+export function spelledOut(level: string): string {
+  if (/^[1-7]$/.test(level)) return `${level}/7`;
+  return /^\d+\.\d/.test(level) ? `v${level}` : level;
+}
+
 /** What was asked for, as the kernel names it. */
 function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
   const policy = args.has("policy") ? policies.find((p) => p.name === args.text("policy")) : undefined;
@@ -144,7 +150,7 @@ function wanted(args: Arguments, policies: readonly Policy[]): Partial<Config> {
     ...(args.has("hz") ? { HZ: args.int("hz") } : {}),
     ...(args.has("rcu") ? { rcu: args.text("rcu") as RcuChoice } : {}),
     ...(args.has("preempt") ? { preempt: args.text("preempt") as PreemptChoice } : {}),
-    ...(args.has("level") ? { level: args.text("level") as Level } : {}),
+    ...(args.has("level") ? { level: spelledOut(args.text("level")) as Level } : {}),
     ...(args.has("seed") ? { seed: args.int("seed") } : {}),
     ...(policy !== undefined ? { policy } : {}),
     ...(args.has("fanout") ? { fanout: args.int("fanout") } : {}),

@@ -77,11 +77,8 @@ function only(what: string, names: readonly string[]): string {
 /** `4`, `4/7`, `5.9`, `v5.9`, `base`. */
 export async function levelNamed(what: string, word: string): Promise<Level> {
   const { LEVELS } = await import("../../kernel/config.ts");
-  const wanted = /^[1-7]$/.test(word)
-    ? `${word}/7`
-    : /^\d/.test(word) && !word.includes("/")
-    ? `v${word}`
-    : word;
+  const { spelledOut } = await import("./machine.ts");
+  const wanted = spelledOut(word);
   const level = LEVELS.find((l) => l === wanted);
   if (level !== undefined) return level;
   throw new UsageError(`${what}: no level "${word}"${didYouMean(wanted, LEVELS)} (${LEVELS.join(", ")})`);

@@ -9,6 +9,7 @@ import { bugCommands } from "./bugs.ts";
 import { exploreCommands } from "./explore.ts";
 import { faultCommands } from "./fault.ts";
 import { kvtestCommands } from "./kvtest.ts";
+import { labCommands } from "./lab.ts";
 import { machineCommands } from "./machine.ts";
 import { memoryCommands } from "./memory.ts";
 import { rcuCommands } from "./rcu.ts";
@@ -26,6 +27,7 @@ export const kernelCommands: readonly Command<KernelSession>[] = [
   ...seriesCommands,
   ...kvtestCommands,
   ...sourceCommands,
+  ...labCommands,
   ...machineCommands,
   ...runCommands,
   ...replayCommands,

@@ -34,7 +34,7 @@ export function* levelLines(
   const { label, subject, messageId, commits, date, parent, says, files, changes } = entry;
   yield* wrapped(`${label}: `, subject, 2);
   yield `${date}${messageId === null ? "" : `, <${messageId}>`}`;
-  if (commits.length > 0) yield* wrapped("in Linux as ", commits.join(" "), 2);
+  if (commits.length > 0) yield* wrapped("what came of it in Linux, in part: ", commits.join(" "), 2);
   yield parent === null ? "the first level" : `on top of ${parent}`;
   yield "";
   for (const sentence of says) yield* wrapped("", sentence, 0);

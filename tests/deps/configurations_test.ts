@@ -63,7 +63,9 @@ Deno.test("deno.jsr.json has the rest of deno.json that a run or a test depends 
     "lock",
     "nodeModulesDir",
     "test",
+    "unstable",
   ]);
+  assertEquals(Reflect.get(jsr, "unstable"), Reflect.get(ours, "unstable"));
   assertEquals(jsr.compilerOptions, ours.compilerOptions);
   assertEquals(jsr.test, ours.test);
   assertEquals(jsr.nodeModulesDir, ours.nodeModulesDir);
