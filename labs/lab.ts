@@ -80,6 +80,8 @@ export interface CheckContext {
   readonly budget: LabManifest["budget"];
   /** Counts executions; throws when the budget is used up, which the framework reports as INCONCLUSIVE. */
   execution(): void;
+  /** The line of the student's file at which an exception was thrown, for the cause of a FAIL; null if none is known. */
+  lineOf?(error: unknown): number | null;
 }
 
 /** A check, by the id of its property. It runs as often as the framework likes and gives the same outcome every time. */

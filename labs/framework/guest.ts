@@ -43,6 +43,17 @@ export const KERNEL_OFFERED: readonly string[] = ["config", "cpu", "dataAlloc", 
 
 const NEVER_CALLED: ReadonlySet<string> = new Set(LINEAR);
 const OF_THE_KERNEL: ReadonlySet<string> = new Set(KERNEL_MEMBERS);
+/** Names of REFUSED that every object has. */
+const ALWAYS: ReadonlySet<string> = new Set([
+  "constructor",
+  "prototype",
+  "__proto__",
+  "__defineGetter__",
+  "__defineSetter__",
+  "__lookupGetter__",
+  "__lookupSetter__",
+  "toLocaleString",
+]);
 
 /** What the code of the instrumenter calls; the name in that code is `$$`. */
 export class Guest {
@@ -67,7 +78,9 @@ export class Guest {
 
   /** First thing in a `catch`: what ends the student's code for good is not caught. */
   caught(error: unknown): void {
-    if (error instanceof RangeError && /call stack/.test(error.message)) this.meter.stop("calls itself without end");
+    if (error instanceof RangeError && /call stack/.test(error.message)) {
+      this.meter.stop("calls itself without end");
+    }
     this.meter.charge(1);
   }
 
@@ -105,9 +118,13 @@ export class Guest {
   /** `object`, when its property `name` may be used; never to be called. */
   own(object: unknown, name: string): unknown {
     if (object instanceof Kernel) return this.kernelFor(object, name);
-    const why = REFUSED[name];
-    if (why !== undefined && !isOwn(object, name)) this.refuse(`.${name} ${why}`);
-    if (NEVER_CALLED.has(name) && isBuiltIn(object, name)) this.refuse(`.${name} can be called, but not be taken`);
+    const why = Object.hasOwn(REFUSED, name) ? REFUSED[name] : undefined;
+    if (why !== undefined && (ALWAYS.has(name) || typeof object !== "object" || isBuiltIn(object, name))) {
+      this.refuse(`.${name} ${why}`);
+    }
+    if (NEVER_CALLED.has(name) && isBuiltIn(object, name)) {
+      this.refuse(`.${name} can be called, but not be taken`);
+    }
     return object;
   }
 
@@ -126,7 +143,7 @@ export class Guest {
       meter.charge(1 + length);
       if (name === "sort" || name === "toSorted") this.chargeSort(object as ArrayLike<unknown>, args);
       if (name === "join") this.chargeJoin(object as ArrayLike<unknown>, args);
-      if (name === "concat") for (const arg of args) meter.charge(sizeOf(arg));
+      if (name === "concat") { for (const arg of args) meter.charge(sizeOf(arg)); }
     }
     return (object as Record<string, Call>)[name](...args);
   }
@@ -152,7 +169,9 @@ export class Guest {
         return meter.charge((1 + text.length) * (1 + by.length));
       }
       case "split":
-        if (args[0] !== undefined && typeof args[0] !== "string") this.refuse("split() by anything but a text");
+        if (args[0] !== undefined && typeof args[0] !== "string") {
+          this.refuse("split() by anything but a text");
+        }
         return meter.charge(1 + text.length);
       default:
         return meter.charge(1 + (text.length >> 3));
@@ -177,7 +196,9 @@ export class Guest {
 
   private onlyPlain(list: ArrayLike<unknown>, what: string): void {
     for (let i = 0; i < list.length; i++) {
-      if (typeof list[i] === "object" && list[i] !== null) this.refuse(`${what} of a list that holds objects`);
+      if (typeof list[i] === "object" && list[i] !== null) {
+        this.refuse(`${what} of a list that holds objects`);
+      }
     }
   }
 
@@ -252,7 +273,10 @@ export class Guest {
       {
         isArray: (value: unknown) => Array.isArray(value),
         of: (...items: unknown[]) => items,
-        from(items: Iterable<unknown> | ArrayLike<unknown>, map?: (item: unknown, i: number) => unknown): unknown[] {
+        from(
+          items: Iterable<unknown> | ArrayLike<unknown>,
+          map?: (item: unknown, i: number) => unknown,
+        ): unknown[] {
           guard(items);
           const all: unknown[] = [];
           if (Symbol.iterator in Object(items)) {
@@ -359,10 +383,19 @@ export class Guest {
 }
 
 /** A function that can stand for a built-in constructor: `instanceof` works, and nothing of it can be changed. */
-function made(call: Call | ((...args: never[]) => unknown), prototype?: object, members: object = {}): object {
+function made(
+  call: Call | ((...args: never[]) => unknown),
+  prototype?: object,
+  members: object = {},
+): object {
   const it = call as unknown as { prototype?: object };
   if (prototype !== undefined) Object.defineProperty(it, "prototype", { value: prototype });
   return Object.freeze(Object.assign(it, members));
+}
+
+/** Whether the host's own stack was not enough. */
+export function isStackOverflow(error: unknown): boolean {
+  return error instanceof RangeError && error.message.includes("call stack");
 }
 
 /** Elements that a built-in function goes through when it is given `value`. */
@@ -370,7 +403,9 @@ function sizeOf(value: unknown): number {
   if (typeof value === "string") return value.length;
   if (typeof value !== "object" || value === null) return 0;
   if (value instanceof Map || value instanceof Set) return value.size;
-  if (Array.isArray(value) || ArrayBuffer.isView(value)) return (value as unknown as ArrayLike<unknown>).length;
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) {
+    return (value as unknown as ArrayLike<unknown>).length;
+  }
   return 0;
 }
 
@@ -378,19 +413,11 @@ function isPlain(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isOwn(object: unknown, name: string): boolean {
-  return typeof object === "object" && object !== null && Object.hasOwn(object, name) && !isPrototype(object);
-}
-
-/** Whether something is what `constructor` is an own property of. */
-function isPrototype(object: object): boolean {
-  return Object.hasOwn(object, "constructor");
-}
-
 /** Whether `object.name` is a method of the language and not one of the student's own. */
 function isBuiltIn(object: unknown, name: string): boolean {
   if (typeof object === "string" || typeof object === "function") return true;
   if (typeof object !== "object" || object === null || Object.hasOwn(object, name)) return false;
-  return Array.isArray(object) || ArrayBuffer.isView(object) || object instanceof Map || object instanceof Set ||
+  return Array.isArray(object) || ArrayBuffer.isView(object) || object instanceof Map ||
+    object instanceof Set ||
     Symbol.iterator in object;
 }

@@ -67,7 +67,9 @@ export class Meter {
   charge(steps: number): void {
     if (this.stopped !== null) throw new Stopped(this.stopped);
     this.steps += steps;
-    if (!(this.steps <= this.limit)) this.stop(`does not come to an end within ${this.limit} steps${this.place()}`);
+    if (!(this.steps <= this.limit)) {
+      this.stop(`does not come to an end within ${this.limit} steps${this.place()}`);
+    }
   }
 
   /** Ends it for good. */

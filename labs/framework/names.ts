@@ -69,7 +69,7 @@ export const LINEAR: readonly string[] = [
 export const REFUSED: Readonly<Record<string, string>> = {
   constructor: "leads to code that nobody counts",
   prototype: "built-in and shared prototypes stay as they are",
-  __proto__: "built-in and shared prototypes stay as they are",
+  ["__proto__"]: "built-in and shared prototypes stay as they are",
   __defineGetter__: "built-in and shared objects stay as they are",
   __defineSetter__: "built-in and shared objects stay as they are",
   __lookupGetter__: "built-in and shared objects stay as they are",
@@ -94,8 +94,6 @@ export const REFUSED: Readonly<Record<string, string>> = {
 
 /** What a kernel object has. A student's code may use those of `KERNEL_OFFERED` (guest.ts); the rest is the machine's. */
 export const KERNEL_MEMBERS: readonly string[] = [
-  "blocked",
-  "boot",
   "breakAt",
   "budget",
   "captureSite",
@@ -106,6 +104,7 @@ export const KERNEL_MEMBERS: readonly string[] = [
   "collect",
   "config",
   "countSite",
+  "contain",
   "contextName",
   "cpu",
   "cpus",
@@ -116,7 +115,9 @@ export const KERNEL_MEMBERS: readonly string[] = [
   "digest",
   "drawnStall",
   "emit",
+  "enterContexts",
   "granted",
+  "halt",
   "hash",
   "kept",
   "kick",
@@ -127,6 +128,7 @@ export const KERNEL_MEMBERS: readonly string[] = [
   "mm",
   "now",
   "observer",
+  "openWindow",
   "othersCanRun",
   "ownerOf",
   "owners",
@@ -145,6 +147,7 @@ export const KERNEL_MEMBERS: readonly string[] = [
   "requestStop",
   "reusable",
   "run",
+  "runCpu",
   "scan",
   "sendIpi",
   "seq",
@@ -201,7 +204,15 @@ const LEFT_OUT: readonly (readonly [string, readonly string[]])[] = [
   ["the host's clock", ["Date", "performance", "Temporal", "Intl"]],
   [
     "timers, promises and what runs later",
-    ["setTimeout", "setInterval", "setImmediate", "queueMicrotask", "requestAnimationFrame", "Promise", "MessageChannel"],
+    [
+      "setTimeout",
+      "setInterval",
+      "setImmediate",
+      "queueMicrotask",
+      "requestAnimationFrame",
+      "Promise",
+      "MessageChannel",
+    ],
   ],
   ["what depends on garbage collection", ["WeakRef", "FinalizationRegistry"]],
   ["shared memory", ["SharedArrayBuffer", "Atomics"]],
@@ -238,3 +249,10 @@ const LEFT_OUT: readonly (readonly [string, readonly string[]])[] = [
 export function whyLeftOut(name: string): string | undefined {
   return LEFT_OUT.find(([, names]) => names.includes(name))?.[0];
 }
+
+/** The name by which instrumented code reaches the guest; no name of a student begins so. */
+export const GUEST_NAME = "$$";
+/** What the instrumenter names errors that it has to name. */
+export const ERROR_NAME = "$$error";
+/** By what name the code finds Object.defineProperty(), which exports what was imported. */
+export const DEFINE_NAME = "$$define";

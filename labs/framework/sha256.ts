@@ -71,7 +71,8 @@ export function sha256(text: string): string {
 export function hmacSha256(key: string, text: string): string {
   let bytes = new TextEncoder().encode(key);
   if (bytes.length > BLOCK) bytes = Uint8Array.from(sha256Bytes(bytes));
-  const pad = (byte: number): Uint8Array => Uint8Array.from({ length: BLOCK }, (_, i) => (bytes[i] ?? 0) ^ byte);
+  const pad = (byte: number): Uint8Array =>
+    Uint8Array.from({ length: BLOCK }, (_, i) => (bytes[i] ?? 0) ^ byte);
   const inner = sha256Bytes(joined(pad(0x36), new TextEncoder().encode(text)));
   return hex(sha256Bytes(joined(pad(0x5c), inner)));
 }

@@ -69,6 +69,8 @@ export class Ledger {
   readonly calls: Record<string, number> = {};
   /** Whether times count: nobody stalls the machine and nobody hogs it. */
   strict = false;
+  /** Properties whose report came already: the kernel says it once. */
+  readonly reported = new Set<string>();
   private clock = 0;
   private qsBegun = 0;
   private qsEnded = 0;
@@ -77,7 +79,11 @@ export class Ledger {
   private readonly readers: { readonly begun: number }[] = [];
   private round: { run: number; readonly ready: readonly Waiting[] } | null = null;
 
-  constructor(readonly variant: TinyVariant, private readonly now: () => number, private readonly tickNs: number) {}
+  constructor(
+    readonly variant: TinyVariant,
+    private readonly now: () => number,
+    private readonly tickNs: number,
+  ) {}
 
   /** Told of each property that does not hold. */
   onBroken: (broken: Broken) => void = () => {};
@@ -89,8 +95,13 @@ export class Ledger {
     if (this.broken.length <= 20) this.onBroken(broken);
   }
 
+  /** Told of each row. */
+  onRow: (row: LedgerRow) => void = () => {};
+
   row(context: LedgerRow["context"], text: string): void {
-    if (this.rows.length < ROWS) this.rows.push({ ns: this.now(), context, text });
+    const row = { ns: this.now(), context, text };
+    if (this.rows.length < ROWS) this.rows.push(row);
+    this.onRow(row);
   }
 
   private enter(name: string): Waiting {
@@ -147,11 +158,13 @@ export class Ledger {
     this.waiting.set(head, this.enter(name));
   }
 
-  callEnds(head: number): void {
+  /** It returns. Whether the callback waits now, and nothing else was queued meanwhile. */
+  callEnds(head: number): boolean {
     const w = this.waiting.get(head);
-    if (w === undefined || w.returned !== Infinity) return;
+    if (w === undefined || w.returned !== Infinity) return false;
     w.returned = ++this.clock;
     w.qsBegun = this.qsBegun;
+    return w.returned === w.begun + 1;
   }
 
   /** Callbacks whose call has returned. */
@@ -173,7 +186,10 @@ export class Ledger {
     const share = limit === 0 ? Infinity : limit;
     if (round.run < share && left.length > 0) {
       const most = limit === 0 ? "there is no limit" : `the limit is ${limit}`;
-      this.violated("S4", `a softirq ran ${round.run} callbacks and left ${left.length} that might run; ${most}`);
+      this.violated(
+        "S4",
+        `a softirq ran ${round.run} callbacks and left ${left.length} that might run; ${most}`,
+      );
     }
   }
 
@@ -191,7 +207,10 @@ export class Ledger {
     const w = this.waiting.get(head);
     this.count.invoked++;
     if (w === undefined) {
-      this.violated("S3", `a callback is invoked that is not queued, or not any more (head ${head.toString(16)})`);
+      this.violated(
+        "S3",
+        `a callback is invoked that is not queued, or not any more (head ${head.toString(16)})`,
+      );
       return;
     }
     this.invokedNames.push(w.name);
@@ -200,7 +219,10 @@ export class Ledger {
       this.violated("S2", `${w.name} is invoked without a quiescent state since it was queued`);
     }
     if (this.readerBefore(w.begun)) {
-      this.violated("S1", `${w.name} is invoked while a reader is in its section that began before call_rcu()`);
+      this.violated(
+        "S1",
+        `${w.name} is invoked while a reader is in its section that began before call_rcu()`,
+      );
     }
     this.waiting.delete(head);
     const before = [...this.waiting.values()].find((other) => this.mustPrecede(other, w));
@@ -215,7 +237,10 @@ export class Ledger {
     const rounds = limit === 0 ? 1 : Math.ceil(w.place / limit);
     const late = (this.now() - w.readyNs) / this.tickNs;
     if (late <= rounds + 0.5) return;
-    this.violated("L1", `${w.name} runs ${late.toFixed(1)} ticks after its quiescent state; ${rounds} are allowed`);
+    this.violated(
+      "L1",
+      `${w.name} runs ${late.toFixed(1)} ticks after its quiescent state; ${rounds} are allowed`,
+    );
   }
 
   private mustPrecede(a: Waiting, b: Waiting): boolean {
@@ -234,7 +259,9 @@ export class Ledger {
     this.count.barriers++;
     const now = [...this.waiting.values()];
     const left = before.find((w) => now.includes(w));
-    if (left !== undefined) this.violated("S6", `rcu_barrier() returns before ${left.name}, queued before it, has run`);
+    if (left !== undefined) {
+      this.violated("S6", `rcu_barrier() returns before ${left.name}, queued before it, has run`);
+    }
   }
 
   // kvfree_rcu()
@@ -257,7 +284,9 @@ export class Ledger {
 
   /** Names of objects by address: of those that wait. */
   objects(): number[] {
-    return [...this.given].filter(([, w]) => w.frees === 0 && w.returned !== Infinity).map(([object]) => object);
+    return [...this.given].filter(([, w]) => w.frees === 0 && w.returned !== Infinity).map(([object]) =>
+      object
+    );
   }
 
   /** The student frees an object. Returns whether there is one to free. */
@@ -275,11 +304,21 @@ export class Ledger {
     this.count.freed++;
     const now = w.headless && w.returned === Infinity;
     if (w.atomic || now) return true;
-    if (this.qsBegun <= w.qsBefore) this.violated("F1", `${w.name} is freed without a quiescent state since it was given`);
+    if (this.qsBegun <= w.qsBefore) {
+      this.violated("F1", `${w.name} is freed without a quiescent state since it was given`);
+    }
     if (this.readerBefore(w.begun)) {
-      this.violated("F1", `${w.name} is freed while a reader is in its section that began before kvfree_call_rcu()`);
+      this.violated(
+        "F1",
+        `${w.name} is freed while a reader is in its section that began before kvfree_call_rcu()`,
+      );
     }
     return true;
+  }
+
+  /** Whether an object was given and is not freed yet. */
+  waits(object: number): boolean {
+    return this.given.get(object)?.frees === 0;
   }
 
   /** An address is given out anew: what it was before is over. */

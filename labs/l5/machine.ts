@@ -14,7 +14,7 @@ import { type Atomic, doneVoid, type MaySleep, STEP } from "../../kernel/machine
 import { POINT_READ, POINT_SOFTIRQ, POINT_WRITE, pt } from "../../kernel/machine/points.ts";
 import { WARN_ONCE } from "../../kernel/bug.ts";
 import { __GFP_NOWARN, gfp, GFP_NOWAIT } from "../../kernel/gfp.ts";
-import type { KernelParts, KvfreeLevelOps, rcu_callback_t, RcuOps } from "../../kernel/hooks.ts";
+import type { KvfreeLevelOps, rcu_callback_t, RcuOps } from "../../kernel/hooks.ts";
 import { functionAt, isText, ksym } from "../../kernel/kallsyms.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { inMarkedReader } from "../../kernel/locking/lockdep_rcu.ts";
@@ -32,37 +32,14 @@ import {
 } from "../../kernel/softirq.ts";
 import { TICK_NSEC } from "../../kernel/time/jiffies.ts";
 import { delayed_work, INIT_DELAYED_WORK, schedule_delayed_work } from "../../kernel/workqueue.ts";
-import { kmalloc } from "../../mm/slub.ts";
-import { kfree } from "../../mm/slub.ts";
+import { trace_call_rcu, trace_mark } from "../../kernel/trace/events/quiesce.ts";
+import { trace_rcu_invoke_callback } from "../../kernel/trace/events/rcu.ts";
+import { kfree, kmalloc } from "../../mm/slub.ts";
 import { kvfree } from "../../mm/util.ts";
-import { tinyRcu } from "../../rcu/tiny.ts";
+import type { TinyCode } from "./code.ts";
 import { Ledger } from "./ledger.ts";
 import { Memory } from "./memory.ts";
 import type { Tiny, TinyVariant } from "./start.ts";
-
-/** What a student's file, or a broken machine, has in place of rcu/tiny.ts. */
-export interface TinyCode {
-  rcu_qs(m: Tiny): Atomic<void>;
-  call_rcu(m: Tiny, head: number, func: number): Atomic<void>;
-  rcu_process_callbacks(m: Tiny): Atomic<void>;
-  synchronize_rcu(m: Tiny): MaySleep<void>;
-  rcu_barrier(m: Tiny): MaySleep<void>;
-  kvfree_call_rcu(m: Tiny, head: number, func: number): MaySleep<void>;
-  kvfree_rcu_monitor(m: Tiny): Atomic<void>;
-  kvfree_rcu_work(m: Tiny, slot: number): Atomic<void>;
-}
-
-/** Names of the functions of TinyCode. */
-export const FUNCTIONS: readonly (keyof TinyCode)[] = [
-  "rcu_qs",
-  "call_rcu",
-  "rcu_process_callbacks",
-  "synchronize_rcu",
-  "rcu_barrier",
-  "kvfree_call_rcu",
-  "kvfree_rcu_monitor",
-  "kvfree_rcu_work",
-];
 
 /** Mistakes of the host language in the student's code; anything else is not the student's to make. */
 const MISTAKES = [TypeError, RangeError, ReferenceError];
@@ -74,6 +51,8 @@ export class TinyMachine {
   private readonly m: Tiny;
   private readonly ctrl: VirtAddr;
   private readonly queued = new Set<number>();
+  /** Heads of callbacks that the kernel's log knows of. */
+  private readonly told = new Set<number>();
   private readonly waiters = new Map<number, completion>();
   private readonly monitor = new delayed_work();
   private readonly works: { readonly head: VirtAddr; readonly work: delayed_work; busy: boolean }[] = [];
@@ -83,6 +62,8 @@ export class TinyMachine {
   private off: { readonly name: string; accesses: number } | null = null;
   /** Ticks that works come late. */
   slow = 0;
+  /** The line of the student's file at which an error was thrown, if it is known. */
+  lineOf: (error: unknown) => number | null = () => null;
   /** Called at each tick. */
   onTick: () => Atomic<void> = doneVoid;
 
@@ -104,7 +85,9 @@ export class TinyMachine {
       INIT_DELAYED_WORK(k, entry.work, () => this.workRuns(slot));
       this.works.push(entry);
     }
-    this.ledger.onBroken = ({ property, text }) => report(k, 4, `l5: ${property}: ${text}`, [`l5: ${property}: ${text}`]);
+    this.ledger.onRow = ({ text }) => trace_mark(k, text);
+    this.ledger.onBroken = ({ property, text }) =>
+      report(k, 4, `l5: ${property}: ${text}`, [`l5: ${property}: ${text}`]);
   }
 
   /** In place of the machine's RCU, from now on. */
@@ -122,11 +105,12 @@ export class TinyMachine {
     ledger.calls[name] = (ledger.calls[name] ?? 0) + 1;
     ledger.row(this.context(), `${name}(${args.map((a) => this.memory.name(a)).join(", ")})`);
     try {
-      const fn = code[name] as (m: Tiny, ...args: number[]) => MaySleep<void>;
-      yield* fn(m, ...args);
+      yield* (code[name] as (m: Tiny, ...args: number[]) => MaySleep<void>).call(code, m, ...args);
     } catch (error) {
       if (!(error instanceof Error) || !MISTAKES.some((type) => error instanceof type)) throw error;
-      ledger.violated("A2", `${name}() throws ${error.name}: ${error.message}`);
+      const line = this.lineOf(error);
+      const where = line === null ? "" : `line ${line}: `;
+      ledger.violated("A2", `${where}${name}() throws ${error.name}: ${error.message}`);
     } finally {
       active.splice(active.lastIndexOf(name), 1);
       if (this.off?.name === name) {
@@ -174,8 +158,13 @@ export class TinyMachine {
     const { k, ledger, memory } = this;
     ledger.callBegins(head, name);
     memory.own(head, 16, name);
-    yield* this.call("call_rcu", head, typeof func === "number" ? func : ksym(k, func)) as Atomic<void>;
-    ledger.callEnds(head);
+    const addr = typeof func === "number" ? func : ksym(k, func);
+    yield* this.call("call_rcu", head, addr) as Atomic<void>;
+    // The kernel's own monitors know one order only, and no calls that overlap.
+    if (ledger.callEnds(head) && this.variant.order === "fifo") {
+      this.told.add(head);
+      trace_call_rcu(k, head, addr);
+    }
     if (is_idle_task(current(k))) resched_cpu(k, 0);
   }
 
@@ -197,7 +186,11 @@ export class TinyMachine {
     if (head !== 0) memory.own(head, 16, name);
     memory.names.set(object, name);
     const offset = head - object;
-    const func = head === 0 || variant.func === "object" ? object : variant.func === "words" ? offset / 8 : offset;
+    const func = head === 0 || variant.func === "object"
+      ? object
+      : variant.func === "words"
+      ? offset / 8
+      : offset;
     yield* this.call("kvfree_call_rcu", head, func);
     ledger.giveEnds(object);
   }
@@ -275,8 +268,17 @@ export class TinyMachine {
   }
 
   private irqRestore(flags: boolean): void {
-    if (typeof flags !== "boolean") throw new TypeError(`local_irq_restore: ${flags} is not what local_irq_save() gave`);
+    if (typeof flags !== "boolean") {
+      throw new TypeError(`local_irq_restore: ${flags} is not what local_irq_save() gave`);
+    }
     if (!flags) return;
+    if (this.off === null && !this.k.cpu.irqsOn) {
+      this.ledger.violated(
+        "A2",
+        `${this.active.at(-1)}() turns interrupts on that were off when it was called`,
+      );
+      return;
+    }
     this.off = null;
     local_irq_restore(this.k, 1 as never);
   }
@@ -287,6 +289,7 @@ export class TinyMachine {
     ledger.ran();
     memory.disown(head, 16);
     ledger.row(this.context(), `invoke ${memory.name(head)}`);
+    if (this.told.delete(head)) trace_rcu_invoke_callback(k, "", head, func);
     if (!waiters.has(head)) ledger.invoked(head);
     if (!isText(k, func as VirtAddr)) {
       ledger.violated("S3", `${memory.name(head)} is invoked with ${func}, which is no function`);
@@ -328,7 +331,9 @@ export class TinyMachine {
 
   private *scheduleMonitor(ticks: number): Atomic<void> {
     const { drain } = this.variant;
-    if (ticks !== drain) this.ledger.violated("A1", `the monitor is wanted in ${ticks} ticks; ${drain} is right`);
+    if (ticks !== drain) {
+      this.ledger.violated("A1", `the monitor is wanted in ${ticks} ticks; ${drain} is right`);
+    }
     yield* schedule_delayed_work(this.k, this.monitor, Math.max(0, Math.floor(ticks)) || 0);
   }
 
@@ -362,7 +367,12 @@ export class TinyMachine {
       this.queued.add(object);
       return true;
     }
-    WARN_ONCE(this.k, true, `kvfree_call_rcu(): ${this.memory.name(object)} is queued already`, "l5 debug_rcu_head");
+    WARN_ONCE(
+      this.k,
+      true,
+      `kvfree_call_rcu(): ${this.memory.name(object)} is queued already`,
+      "l5 debug_rcu_head",
+    );
     return false;
   }
 
@@ -398,17 +408,4 @@ export class TinyMachine {
       debug_rcu_head_unqueue: (object) => void this.queued.delete(object),
     });
   }
-}
-
-/** A machine that boots with these functions in place of rcu/tiny.ts. */
-export function partsOf(made: (k: Kernel) => TinyMachine): KernelParts {
-  return {
-    rcu: {
-      ...tinyRcu,
-      *rcu_init(k): MaySleep<void> {
-        yield* tinyRcu.rcu_init(k);
-        made(k).install();
-      },
-    },
-  };
 }

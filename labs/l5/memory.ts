@@ -13,6 +13,9 @@ import type { VirtAddr } from "../../kernel/machine/brand.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Ledger } from "./ledger.ts";
 
+/** No object of the program is larger, and no two are nearer. */
+const OBJECT_BYTES = 128;
+
 /** Words of the control block. */
 const CTRL_WORDS = 16;
 
@@ -42,7 +45,7 @@ export class Memory {
 
   /** The head in an object is not either: the object is freed. */
   disownIn(object: number): void {
-    for (let at = object; at < object + 256; at += 8) {
+    for (let at = object; at < object + OBJECT_BYTES; at += 8) {
       const range = this.words.get(at);
       if (range !== undefined && range.size === 16) this.words.delete(at);
     }
@@ -52,7 +55,10 @@ export class Memory {
   mine(addr: number, what: string): boolean {
     if (this.words.has(addr)) return true;
     const where = Number.isSafeInteger(addr) && addr > 0 ? `ffff${addr.toString(16)}` : String(addr);
-    this.ledger.violated("A2", `${what} at ${where}: that is not the control block, not a block, and no queued head`);
+    this.ledger.violated(
+      "A2",
+      `${what} at ${where}: that is not the control block, not a block, and no queued head`,
+    );
     return false;
   }
 
@@ -120,7 +126,7 @@ export class Memory {
     if (objects.length + heads.length === 0) return;
     const found = this.reachable();
     const lost = heads.find((head) => !found.has(head)) ??
-      objects.find((object) => ![...found].some((word) => word >= object && word < object + 256));
+      objects.find((object) => ![...found].some((word) => word >= object && word < object + OBJECT_BYTES));
     if (lost === undefined) return;
     const text = `${this.name(lost)} waits, but nothing in memory leads to it from the control block`;
     if (!ledger.broken.some((broken) => broken.text === text)) ledger.violated("A2", text);

@@ -11,6 +11,9 @@
 
 import { type Atomic, type MaySleep, NULL } from "quiesce";
 
+/** By this the shell knows what `run l5.ts` has to do. */
+export const lab = "l5";
+
 /** What is different in your variant. */
 export interface TinyVariant {
   /** Of the callbacks that the same quiescent state lets run: oldest first, or newest first. */

@@ -29,9 +29,10 @@ export const HANDOUT: TinyVariant = {
   func: "bytes",
 };
 
-/** The variant of a key, as the framework keeps it: with the three broken machines of the hunt. */
+/** The variant of a key, as the framework keeps it: with the three broken machines of the
+ * hunt, and in the words of the programs' `--variant`. */
 export function variantOf(key: number): Variant {
-  if (key === 0) return { ...HANDOUT, broken: "2,6,10" };
+  if (key === 0) return { ...HANDOUT, broken: "2,6,10", words: variantText(HANDOUT) };
   const random = new Random(key, STREAM_VARIANT);
   function pick<T>(of: readonly T[]): T {
     return of[random.below(of.length)];
@@ -45,7 +46,7 @@ export function variantOf(key: number): Variant {
     spare: pick([0, 1]),
     func: pick(["bytes", "words", "object"]),
   };
-  return { ...variant, broken: HUNTS.map(pick).join(",") };
+  return { ...variant, broken: HUNTS.map(pick).join(","), words: variantText(variant) };
 }
 
 /** What is the student's business of a framework variant. */

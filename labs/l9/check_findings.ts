@@ -8,18 +8,24 @@
  * @module
  */
 
+import { failed as failedBy } from "../framework/evidence.ts";
 import type { Check, CheckContext, Outcome } from "../lab.ts";
-import { columns } from "./columns.ts";
 import type { Site } from "./deal.ts";
-import { type Confirmed, confirm, differenceOf, falselyAccused, type Finding, findingOf } from "./findings.ts";
-import type { Played } from "./play.ts";
+import {
+  confirm,
+  type Confirmed,
+  differenceOf,
+  falselyAccused,
+  type Finding,
+  findingOf,
+} from "./findings.ts";
+import { evidence, type Played } from "./play.ts";
 
 /** What a false accusation leaves of the points for what was exposed elsewhere. */
 const AFTER_FALSE_ACCUSATION = 2 / 3;
 
 function failed(cause: string, token: string | null, played: Played | null, credit?: number): Outcome {
-  const trace = played === null ? [] : columns(played.k, played.run.startSeq, played.k.seq);
-  return { state: "FAIL", cause, token, trace, ...(credit === undefined ? {} : { credit }) };
+  return failedBy(evidence(cause, token, played), credit);
 }
 
 /** What is common to the three: the outcome of who says nothing, of a clean site, or of a token that exposes nothing. */
@@ -67,7 +73,8 @@ export function minimal(site: Site): Check {
     const { finding, confirmed } = examined;
     const par = differenceOf(context.variant, site)?.par ?? 0;
     if (confirmed.size <= par) return { state: "PASS", note: `size ${confirmed.size}` };
-    const cause = `the token of ${site} has ${confirmed.size} stalls, faults and further grows; ${par} are enough`;
+    const cause =
+      `the token of ${site} has ${confirmed.size} stalls, faults and further grows; ${par} are enough`;
     return failed(cause, finding.token, confirmed.played, confirmed.size === par + 1 ? 0.5 : 0);
   };
 }

@@ -9,26 +9,20 @@
  * @module
  */
 
+import { failed as failedBy } from "../framework/evidence.ts";
 import type { Check, CheckContext, Outcome } from "../lab.ts";
 import { exploring, type Plan } from "../../explore/search/explore.ts";
 import { memoryVerdict } from "../../mod.ts";
 import { traceEvents } from "../../kernel/trace/table.ts";
-import { columns } from "./columns.ts";
 import { type Site, SITES } from "./deal.ts";
 import { findingOf, playToken, readToken } from "./findings.ts";
 import { costOf, HEADLESS, machine, ownParts, tooDear, type Trial, TRIALS, tried } from "./fixes.ts";
 import { type Parts, partsWith } from "./parts.ts";
-import { LIMITS, type Played } from "./play.ts";
+import { evidence, LIMITS, type Played } from "./play.ts";
 import { resizeScenario } from "./program.ts";
 
 function failed(cause: string, played: Played | null): Outcome {
-  const trace = played === null ? [] : columns(played.k, played.run.startSeq, failureAt(played));
-  return { state: "FAIL", cause, token: null, trace };
-}
-
-/** The event of the first report, or the last of the run. */
-function failureAt({ k, run }: Played): number {
-  return k.reports.find(({ seq }) => seq >= run.startSeq)?.seq ?? k.seq;
+  return failedBy(evidence(cause, null, played));
 }
 
 /** The first trial that the parts do not stand. */
@@ -92,11 +86,15 @@ function explored(planOf: (seed: number) => Plan, options: Record<string, string
       const { first, executions, exercised } = step.value;
       if (first === null) {
         const note = `${executions} executions held, ${exercised} with a grace period`;
-        return exercised > 0 ? { state: "PASS", note } : { state: "NOT-EXERCISED", why: "no grace period ended" };
+        return exercised > 0
+          ? { state: "PASS", note }
+          : { state: "NOT-EXERCISED", why: "no grace period ended" };
       }
       const { deviations } = first.execution.schedule;
       const [rule] = first.execution.faults;
-      const how = rule === undefined ? `${deviations?.length ?? 0} stalls` : `${rule.what} allocation ${rule.nth} fails`;
+      const how = rule === undefined
+        ? `${deviations?.length ?? 0} stalls`
+        : `${rule.what} allocation ${rule.nth} fails`;
       const trial: Trial = { what: how, options, ...(deviations === null ? {} : { deviations }) };
       execution();
       const again = rule === undefined ? tried(parts, "all", trial, seeds[0]).played : null;
@@ -106,7 +104,10 @@ function explored(planOf: (seed: number) => Plan, options: Record<string, string
 }
 
 /** PCT(3, n): three stalls anywhere. */
-export const W1: Check = explored((seed) => ({ policy: "pct", runs: 24, depth: 3, seed }), { grows: "1", hold: "12" });
+export const W1: Check = explored((seed) => ({ policy: "pct", runs: 24, depth: 3, seed }), {
+  grows: "1",
+  hold: "12",
+});
 
 /** Each slab allocation in turn. */
 export const W2: Check = explored(() => ({ policy: "failslab" }), { grows: "1", hold: "6", groups: "2" });
@@ -126,7 +127,11 @@ export function W3(context: CheckContext): Outcome {
 
 const HEADLESS_TRIALS: readonly Trial[] = [
   { what: "3 grows", options: { grows: "3" } },
-  { what: "no memory for a block, and a reader that looks for 150 ms", options: { grows: "1", hold: "150" }, starve: true },
+  {
+    what: "no memory for a block, and a reader that looks for 150 ms",
+    options: { grows: "1", hold: "150" },
+    starve: true,
+  },
 ];
 
 /** H1: the headless form does what the stub form does, without a stub. */

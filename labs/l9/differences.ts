@@ -15,7 +15,6 @@ import {
   __get_free_page,
   type Atomic,
   call_rcu,
-  cond_resched,
   container_of,
   free_page,
   GFP_KERNEL,
@@ -167,10 +166,9 @@ export const DIFFERENCES: Readonly<Record<Family, readonly Difference[]>> = {
         *sbi_array_rcu_deref(k: Kernel, where: ArrayPtr, index: number, usecs: number): MaySleep<VirtAddr> {
           yield* rcu_read_lock(k);
           const array = yield* rcu_dereference(k, where);
-          yield* rcu_read_unlock(k);
-          yield* cond_resched(k);
-          yield* schedule_timeout_uninterruptible(k, 1); // the block is read
           yield* udelay(k, usecs);
+          yield* rcu_read_unlock(k);
+          yield* schedule_timeout_uninterruptible(k, 1); // the block is read
           return k.ram.loadPtr(slot(array, index));
         },
       }),

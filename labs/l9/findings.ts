@@ -8,7 +8,8 @@
  * @module
  */
 
-import { decodeToken, type FailRule, type TokenContent, type Variant } from "../../mod.ts";
+import { decodeToken, type FailRule, type TokenContent } from "../../mod.ts";
+import type { Variant } from "../lab.ts";
 import { CLEAR_ACTION, FAIL_ACTION, ruleFromOptions } from "../../explore/workbench.ts";
 import { scheduleOf } from "../../explore/token.ts";
 import { checkOptions, type OptionValues } from "../../explore/scenario.ts";
@@ -95,16 +96,24 @@ export function readToken(token: string, variant: Variant, site: Site): Wanted |
   if (config.cpus > MOST_CPUS || config.memBytes > MOST_MEM) {
     return `its machine is too large: ${MOST_CPUS} CPUs and 256M are the most`;
   }
-  const faults = runs.filter(({ name }) => name === FAIL_ACTION).map(({ options }) => ruleFromOptions(options));
+  const faults = runs.filter(({ name }) => name === FAIL_ACTION).map(({ options }) =>
+    ruleFromOptions(options)
+  );
   const programs = runs.filter(({ name }) => name !== FAIL_ACTION);
-  if (programs.some(({ name }) => name === CLEAR_ACTION)) return "it clears faults: arm only those that count";
-  if (programs.length !== 1) return `it runs ${programs.length} programs: one run of the resize program is wanted`;
+  if (programs.some(({ name }) => name === CLEAR_ACTION)) {
+    return "it clears faults: arm only those that count";
+  }
+  if (programs.length !== 1) {
+    return `it runs ${programs.length} programs: one run of the resize program is wanted`;
+  }
   const [{ name, options: given }] = programs;
   if (!/(^|\/)resize\.ts$/.test(name)) return `it runs ${name}: the resize program is wanted`;
   try {
     const options = checkOptions(givenScenario(), given);
     if (Number(options.variant) !== numberOf(variant)) return `it runs variant ${options.variant}, not yours`;
-    if (options.site !== site) return `it runs --site ${options.site}: with --site ${site} it says something of ${site}`;
+    if (options.site !== site) {
+      return `it runs --site ${options.site}: with --site ${site} it says something of ${site}`;
+    }
     return { content, faults, options };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -162,14 +171,26 @@ export function confirm(
   execution();
   const proper = playToken(wanted, () => partsWith());
   if (difference === null || [...proper.classes].some((what) => played.classes.has(what))) {
-    return { why: "the same run fails also with the site as it should be: it is the machine, not the site", played };
+    return {
+      why: "the same run fails also with the site as it should be: it is the machine, not the site",
+      played,
+    };
   }
   if (!played.classes.has(difference.class)) {
     return { why: "what the run shows is not what is wrong with the site", played };
   }
   if (played.stalls > MOST_STALLS) {
-    return { why: `it has ${played.stalls} stalls, and ${MOST_STALLS} are the most (explore --minimise)`, played };
+    return {
+      why: `it has ${played.stalls} stalls, and ${MOST_STALLS} are the most (explore --minimise)`,
+      played,
+    };
   }
   const size = played.stalls + wanted.faults.length + Number(wanted.options.grows) - 1;
-  return { wanted, played, class: difference.class, size, stories: storiesOf(played, difference.class, seen) };
+  return {
+    wanted,
+    played,
+    class: difference.class,
+    size,
+    stories: storiesOf(played, difference.class, seen),
+  };
 }

@@ -9,22 +9,25 @@
 
 import {
   addFailRule,
-  type Config,
   checkConfig,
   clearFailRules,
+  type Config,
   type Deviation,
   type Kernel,
   type MaySleep,
   type VirtAddr,
 } from "../../mod.ts";
 import { POLICY_RUN_ON } from "../../kernel/machine/chooser.ts";
-import type { OptionValues } from "../../explore/scenario.ts";
-import { type ArrayPtr, type Parts, PART_NAMES, type PartName, partsWith } from "./parts.ts";
+import type { OptionValues, ScenarioOption } from "../../explore/scenario.ts";
+import { type ArrayPtr, PART_NAMES, type PartName, type Parts, partsWith } from "./parts.ts";
 import { play, type Played } from "./play.ts";
 import { nothingSeen, resizeScenario, type Seen } from "./program.ts";
 
 /** The name of the headless form, in place of ext4_kvfree_array_rcu(). */
 export const HEADLESS = "ext4_kvfree_array_headless";
+
+/** The grader's readers may take longer than those of the given program. */
+const LONG_HOLD: ScenarioOption = { name: "hold", kind: "int", min: 0, max: 400, default: "12", help: "ms" };
 
 type Functions = Readonly<Record<string, unknown>>;
 
@@ -34,7 +37,9 @@ export function ownParts(submission: Functions): Parts | string {
     if (typeof submission[name] !== "function") return `${name}() is not exported`;
   }
   const part = (name: PartName): unknown => submission[name];
-  return partsWith(() => Object.fromEntries(PART_NAMES.map((name) => [name, part(name)])) as unknown as Parts);
+  return partsWith(() =>
+    Object.fromEntries(PART_NAMES.map((name) => [name, part(name)])) as unknown as Parts
+  );
 }
 
 /** The machine of all checks of fixes. */
@@ -47,7 +52,10 @@ export function starving(parts: Parts): Parts {
   return {
     ...parts,
     *replaceArray(k: Kernel, where: ArrayPtr, n_array: VirtAddr, o_array: VirtAddr): MaySleep<void> {
-      const rules = [addFailRule(k, { what: "slab", times: -1 }), addFailRule(k, { what: "page", times: -1 })];
+      const rules = [
+        addFailRule(k, { what: "slab", times: -1 }),
+        addFailRule(k, { what: "page", times: -1 }),
+      ];
       yield* parts.replaceArray(k, where, n_array, o_array);
       for (const rule of rules) clearFailRules(k, rule);
     },
@@ -75,14 +83,19 @@ export const TRIALS: readonly Trial[] = [
 ];
 
 /** Puts parts through a trial. */
-export function tried(parts: Parts, site: string, trial: Trial, seed: number): { played: Played; seen: Seen } {
+export function tried(
+  parts: Parts,
+  site: string,
+  trial: Trial,
+  seed: number,
+): { played: Played; seen: Seen } {
   const seen = nothingSeen();
   const used = trial.starve === true ? starving(parts) : parts;
   const config = machine(seed);
   const played = play({
     config,
     schedule: { policy: config.policy, seed, deviations: trial.deviations ?? [] },
-    scenario: resizeScenario(() => used, [], seen),
+    scenario: resizeScenario(() => used, [LONG_HOLD], seen),
     options: { ...trial.options, site },
     faults: [],
   });
@@ -98,7 +111,9 @@ const LEAST_LOOKS = 0.6;
 export function tooDear(own: Seen, proper: Seen): string | null {
   const allowed = SLACK.factor * proper.writerNs + SLACK.ns;
   if (own.writerNs > allowed) {
-    return `the writer takes ${ms(own.writerNs)} where ${ms(allowed)} are allowed: growing must not wait for readers`;
+    return `the writer takes ${ms(own.writerNs)} where ${
+      ms(allowed)
+    } are allowed: growing must not wait for readers`;
   }
   const least = Math.ceil(LEAST_LOOKS * proper.looks);
   if (own.looks < least) return `readers come to ${own.looks} looks where ${least} are the least`;
@@ -113,7 +128,11 @@ function ms(ns: number): string {
 export const COST_TRIAL: Trial = { what: "8 grows", options: { grows: "8", hold: "6" } };
 
 /** What the student's parts cost more than they may, or null. */
-export function costOf(parts: Parts, seed: number, execution: () => void): { why: string | null; played: Played } {
+export function costOf(
+  parts: Parts,
+  seed: number,
+  execution: () => void,
+): { why: string | null; played: Played } {
   execution();
   const own = tried(parts, "gdb", COST_TRIAL, seed);
   execution();

@@ -8,7 +8,14 @@
  * @module
  */
 
-import { addFailRule, type Config, type FailRule, type Kernel, memoryVerdict, type Schedule } from "../../mod.ts";
+import {
+  addFailRule,
+  type Config,
+  type FailRule,
+  type Kernel,
+  memoryVerdict,
+  type Schedule,
+} from "../../mod.ts";
 import { Run, type RunLimits } from "../../explore/run.ts";
 import { checkOptions, type OptionValues, type Scenario } from "../../explore/scenario.ts";
 import { judgeRun } from "../../explore/search/judge.ts";
@@ -16,6 +23,8 @@ import { bootKernel } from "../../init/main.ts";
 import { allocationCaller } from "../../kernel/stacktrace.ts";
 import { traceEvents } from "../../kernel/trace/table.ts";
 import type { EventRecord } from "../../kernel/machine/log.ts";
+import type { Evidence } from "../framework/evidence.ts";
+import { columns } from "./columns.ts";
 import type { FaultClass } from "./differences.ts";
 import type { Seen } from "./program.ts";
 
@@ -35,7 +44,7 @@ export interface Played {
   /** One line; null: it all held. */
   readonly failure: string | null;
   readonly classes: ReadonlySet<FaultClass>;
-  /** Stalls that happened. */
+  /** Stalls that it is given, or that the seed drew. */
   readonly stalls: number;
   /** Name of the function that a record was made in, if that was asked for. */
   siteOf(record: EventRecord): string;
@@ -46,10 +55,13 @@ export const LIMITS: RunLimits = { ns: 10e9, points: 400_000 };
 
 /** Plays it once. */
 export function play({ config, schedule, scenario, options, faults }: Play, sites = false): Played {
-  const k = bootKernel(config, { ...schedule, recordSites: true });
+  const { deviations } = schedule;
+  const k = bootKernel(config, { ...schedule, recordSites: deviations === null });
   const names = [""];
   if (sites) {
-    const kinds = new Set(traceEvents.filter(({ system }) => /^(kmem|vmalloc)$/.test(system)).map(({ id }) => id));
+    const kinds = new Set(
+      traceEvents.filter(({ system }) => /^(kmem|vmalloc)$/.test(system)).map(({ id }) => id),
+    );
     k.captureSite = (kind) => {
       if (!kinds.has(kind)) return 0;
       const name = allocationCaller()?.name ?? "";
@@ -65,9 +77,15 @@ export function play({ config, schedule, scenario, options, faults }: Play, site
     run,
     failure: judgeRun(k, run)?.text ?? null,
     classes: classesOf(k, run),
-    stalls: k.chooser.taken.length,
+    stalls: deviations === null ? k.chooser.taken.length : deviations.length,
     siteOf: (record) => names[record.site] ?? "",
   };
+}
+
+/** What a failed check shows of a run: up to its first report, or else to its end. */
+export function evidence(cause: string, token: string | null, played: Played | null): Evidence {
+  if (played === null) return { cause, token, trace: [] };
+  return { cause, token, trace: columns(played.k, played.run.startSeq) };
 }
 
 const TITLES: readonly (readonly [RegExp, FaultClass])[] = [

@@ -219,7 +219,7 @@ const OPTIONS: readonly ScenarioOption[] = [
     name: "hold",
     kind: "int",
     min: 0,
-    max: 400,
+    max: 20,
     default: "12",
     help: "ms that the slowest reader takes for a look at the array",
   },
@@ -231,10 +231,11 @@ export function resizeScenario(
   more: readonly ScenarioOption[] = [],
   seen: Seen = nothingSeen(),
 ): Scenario {
+  const options = [...OPTIONS.filter(({ name }) => more.every((option) => option.name !== name)), ...more];
   return {
     name: "resize",
     summary: "ext4's arrays grow under their readers, at four sites of the code",
-    options: [...OPTIONS, ...more],
+    options,
     *main(k: Kernel, options: OptionValues): MaySleep<void> {
       seen.writerNs = seen.looks = 0;
       seen.threads = {};

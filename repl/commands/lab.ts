@@ -12,7 +12,8 @@ import { type ExitStatus, ShellError } from "../status.ts";
 import { splitWords } from "../words.ts";
 
 const SUBS = ["list", "start", "check", "hint", "grade", "submit", "pack"];
-const LABS = ["l0", "l5", "l9"];
+/** What Tab offers; the registry would load the kernel. */
+const IDS = ["l0", "l5", "l9"];
 
 const lab: Command<KernelSession> = {
   name: "lab",
@@ -33,18 +34,18 @@ const lab: Command<KernelSession> = {
     if (words.length <= 1) return SUBS;
     return words.at(-1)?.startsWith("-") === true
       ? ["--student", "--file", "--dir", "--out", "--format"]
-      : LABS;
+      : IDS;
   },
   async *run(session, args): Lines {
     const words = await splitWords("lab", args.raw);
     if (asksForHelp(words)) return yield* helpPage(session.host.commands.get("lab"));
-    const [{ runLab }, { denoHost, LabError }, { LABS }] = await Promise.all([
+    const [{ runLab }, { denoHost, LabError }, { LABS, loadedManifests }] = await Promise.all([
       import("../../labs/framework/commands.ts"),
       import("../../labs/framework/host.ts"),
       import("../../labs/registry.ts"),
     ]);
     try {
-      return (yield* runLab(words, denoHost(Object.keys(LABS)))) as ExitStatus;
+      return (yield* runLab(words, denoHost(Object.keys(LABS), await loadedManifests()))) as ExitStatus;
     } catch (error) {
       if (error instanceof LabError) throw new ShellError(error.status, error.message);
       throw error;

@@ -331,7 +331,6 @@ const MISTAKES: readonly (readonly [string, number, RegExp])[] = [
   ["boot --cpu 4", 2, /^boot: unknown option --cpu. Did you mean --cpus\? \(help boot\)$/],
   ["boot --rcu tiny --cpus 4", 2, /^boot: rcu tiny runs on 1 CPU, not 4: use --cpus 1$/],
   ["boot --rcu tiny --preempt full", 2, /^boot: rcu tiny needs preempt none/],
-  ["boot --preempt full", 2, /^boot: preempt full is not there yet with rcu tree: use --preempt none$/],
   ["boot --mem 1K", 2, /^boot: --mem "1K": must be a size such as 64M, from 8M to 4G$/],
   ["boot --hz 0", 2, /^boot: --hz "0": must be a whole number from 12 to 10000$/],
   ["boot --level 9/7", 2, /^boot: level "9\/7" does not exist: base, 1\/7, .* are allowed$/],
@@ -418,7 +417,7 @@ for (const command of allCommands) {
   Deno.test(`${command.name} before boot is answered in one line with status 2`, async () => {
     const line = command.name === "fail" ? "fail list" : command.examples[0].line.split(";")[0];
     const { status, out, err } = await kernelRan(line);
-    assertEquals([status, out, err], [2, "", "no kernel is booted. Try: boot --rcu tiny\n"]);
+    assertEquals([status, out, err], [2, "", "no kernel is booted. Try: boot\n"]);
   });
 }
 
