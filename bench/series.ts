@@ -180,7 +180,9 @@ export function seriesBench(): void {
   console.log(
     "Ratios of what a change was published with, and of the same here: the published machines have 12 to",
   );
-  console.log("64 CPUs and run for seconds, so what went up or down by much is to be compared, not the digits.");
+  console.log(
+    "64 CPUs and run for seconds, so what went up or down by much is to be compared, not the digits.",
+  );
   console.log(`${"after / before".padEnd(46)} ${"published".padStart(10)} ${"here".padStart(8)}`);
   for (const { what, published, ours } of ratios()) {
     console.log(`${what.padEnd(46)} ${published.toFixed(3).padStart(10)} ${ours.toFixed(3).padStart(8)}`);

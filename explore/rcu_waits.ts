@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * Whom RCU waits for when a run does not drain: the CPUs that have not passed a quiescent state in the running grace
- * period, and the task on each that keeps it from doing so.
+ * period, and the task on each that keeps it from doing so; then the readers that were preempted and hold it up.
  *
  * Invariant: a look; nothing is changed. A CPU that only has not reported yet is named too: the verdict is about a limit
  * that was reached, so it had its time.
@@ -14,10 +14,11 @@ import { placeOfHeldLock } from "../kernel/locking/lockdep.ts";
 import { rcu_lock_map } from "../kernel/locking/lockdep_rcu.ts";
 import { HARDIRQ_MASK, PREEMPT_MASK, SOFTIRQ_MASK, SOFTIRQ_OFFSET } from "../kernel/preempt.ts";
 import type { task_struct } from "../kernel/sched/sched.ts";
-import { treeNodes, treeState } from "../rcu/tree_look.ts";
+import { treeBlockedReaders, treeNodes, treeState } from "../rcu/tree_look.ts";
 
-/** A CPU that holds up the grace period. */
+/** A CPU, or a preempted reader, that holds up the grace period. */
 export interface RcuWait {
+  /** Where the task is, or waits to run. */
   readonly cpu: number;
   readonly pid: number;
   readonly comm: string;
@@ -25,16 +26,23 @@ export interface RcuWait {
   readonly doing: string;
 }
 
-/** Whom the running grace period of tree RCU waits for, in the order of CPUs; nobody when none runs. */
+/** Whom the running grace period of tree RCU waits for, in the order of CPUs, then of leaves; nobody when none runs. */
 export function rcuWaits(k: Kernel): RcuWait[] {
   if (k.rcu.flavour !== "tree" || !treeState(k).inProgress) return [];
   const owing = treeNodes(k).filter((node) => node.leaf)
     .flatMap((node) => node.qsmask.map((bit) => node.grplo + bit));
-  return owing.flatMap((cpu) => {
+  const cpus = owing.flatMap((cpu) => {
     const p = k.cpus[cpu].current as task_struct;
     // The next scan finds a CPU that idles: it holds nothing up.
     return p.pid === 0 ? [] : [{ cpu, pid: p.pid, comm: p.comm, doing: doing(k, cpu, p) }];
   });
+  return [...cpus, ...treeBlockedReaders(k).map((p) => waitOf(k, p))];
+}
+
+function waitOf(k: Kernel, p: task_struct): RcuWait {
+  const place = placeOfHeldLock(p, rcu_lock_map(k));
+  const where = `rcu_read_lock()${place === null ? "" : ` of ${place}`}`;
+  return { cpu: p.cpu, pid: p.pid, comm: p.comm, doing: `preempted in ${where}` };
 }
 
 function doing(k: Kernel, cpu: number, p: task_struct): string {

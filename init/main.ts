@@ -192,7 +192,7 @@ function powerOn(k: Kernel): void {
   if (k.config.rcu === "tiny") {
     k.rcu = tinyRcu;
   } else if (k.config.rcu === "tree") {
-    k.rcu = treeRcu;
+    k.rcu = treeRcu(k);
   }
   k.kvfree = kvfreeOps(k.config);
   if (parts.rcu !== undefined) k.rcu = parts.rcu;

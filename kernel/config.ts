@@ -165,9 +165,6 @@ export function checkConfig(wanted: Partial<Config>): Config {
   if (rcu === "tiny" && config.preempt !== "none") {
     throw new ConfigError("rcu tiny needs preempt none: tiny RCU exists only without preemption");
   }
-  if (rcu === "tree" && config.preempt !== "none") {
-    throw new ConfigError("preempt full is not there yet with rcu tree: use --preempt none");
-  }
   requireInteger("rcu_min_cached_objs", config.rcuMinCachedObjs, LEVEL_CACHED_OBJS, MAX_CACHED_OBJS);
   requireInteger("rcu_delay_page_cache_fill_msec", config.rcuDelayPageCacheFillMsec, 0, 2 ** 31 - 1);
   requireInteger("early-driver", config.earlyDriver, 0, MAX_EARLY_OBJECTS);

@@ -57,7 +57,7 @@ export function* do_exit(k: Kernel, code: number): MaySleep<never> {
   tsk.vfork_done = null;
   if (k.config.debug) debug_check_no_locks_held(k);
   preempt_disable(k);
-  k.rcu.exit_rcu(k);
+  yield* k.rcu.exit_rcu(k);
   return yield* do_task_dead(k);
 }
 

@@ -15,6 +15,8 @@ import { type Atomic, done, doneVoid, type MaySleep } from "./machine/effects.ts
 import type { Fields, Layout } from "./machine/struct.ts";
 import type { Gfp } from "./gfp.ts";
 import type { Kernel } from "./kernel.ts";
+import { preempt_disable, preempt_enable } from "./preempt.ts";
+import { current } from "./sched/sched.ts";
 import type { StaticKey } from "./static.ts";
 
 /** A callback as call_rcu() takes it: gets the address of the rcu_head. */
@@ -37,8 +39,12 @@ export interface RcuOps {
   rcu_set_runtime_mode(k: Kernel): MaySleep<void>;
   /** Boot is over: grace periods are not hurried any more. */
   rcu_end_inkernel_boot(k: Kernel): void;
+  /** A reader begins: it nests. */
+  __rcu_read_lock(k: Kernel): void;
+  /** A reader ends; there is one. */
+  __rcu_read_unlock(k: Kernel): Atomic<void>;
   /** A task ends. */
-  exit_rcu(k: Kernel): void;
+  exit_rcu(k: Kernel): Atomic<void>;
   rcu_note_context_switch(k: Kernel, preempt: boolean): Atomic<void>;
   rcu_sched_clock_irq(k: Kernel, user: boolean): Atomic<void>;
   rcu_softirq_qs(k: Kernel): Atomic<void>;
@@ -164,7 +170,16 @@ export const NO_RCU: RcuOps = {
   rcu_scheduler_starting: () => {},
   rcu_set_runtime_mode: nothing,
   rcu_end_inkernel_boot: () => {},
-  exit_rcu: () => {},
+  __rcu_read_lock: (k) => {
+    current(k).rcu_read_lock_nesting++;
+    preempt_disable(k);
+  },
+  __rcu_read_unlock: (k) => {
+    current(k).rcu_read_lock_nesting--;
+    preempt_enable(k);
+    return doneVoid();
+  },
+  exit_rcu: nothing,
   rcu_note_context_switch: nothing,
   rcu_sched_clock_irq: nothing,
   rcu_softirq_qs: nothing,

@@ -230,3 +230,10 @@ export function debug_rcu_head_unqueue(k: Kernel, head: number): void {
   debug_object_active_state(k, head, rcuhead_debug_descr, STATE_RCU_HEAD_QUEUED, STATE_RCU_HEAD_READY);
   debug_object_deactivate(k, head, rcuhead_debug_descr);
 }
+
+/**
+ * What a task's nesting is short of while its outermost unlock is under way: INT_MAX.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:RCU_NEST_BIAS
+ */
+export const RCU_NEST_BIAS: number = 2 ** 31 - 1;

@@ -3,8 +3,8 @@
  * What users of RCU write. Mirrors include/linux/rcupdate.h (v5.7 plus the series' patch 7): readers, pointers, and
  * kfree_rcu / kvfree_rcu.
  *
- * A reader of a non-preemptible RCU disables preemption; nothing else. RCU-protected pointers live in emulated memory
- * and are named by their address.
+ * A reader of a non-preemptible RCU disables preemption, a preemptible one counts; nothing else. RCU-protected pointers
+ * live in emulated memory and are named by their address.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { Fields, Layout } from "../kernel/machine/struct.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { preempt_disable, preempt_enable } from "../kernel/preempt.ts";
 import { cond_resched } from "../kernel/sched/core.ts";
-import { current } from "../kernel/sched/sched.ts";
+import { current, type task_struct } from "../kernel/sched/sched.ts";
 import { local_bh_disable, local_bh_enable } from "../kernel/softirq.ts";
 import { trace_rcu_read_lock, trace_rcu_read_unlock } from "../kernel/trace/events/quiesce.ts";
 import {
@@ -28,10 +28,23 @@ import {
   rcu_sched_lock_map,
 } from "../kernel/locking/lockdep_rcu.ts";
 import { type KvfreeInterface, whereOffered } from "./levels/interfaces.ts";
-import { RCU_GET_STATE_COMPLETED, type rcu_gp_oldstate } from "./rcu.ts";
+import { RCU_GET_STATE_COMPLETED, type rcu_gp_oldstate, RCU_NEST_BIAS } from "./rcu.ts";
 import { rcu_read_lock_bh_held, rcu_read_lock_held, rcu_read_lock_sched_held } from "./update.ts";
 
 export { rcu_read_lock_held } from "./update.ts";
+
+/** Readers without preemptible RCU: nobody takes the CPU from them. @mirrors include/linux/rcupdate.h:__rcu_read_lock */
+export function __rcu_read_lock(k: Kernel): void {
+  preempt_disable(k);
+  current(k).rcu_read_lock_nesting++;
+}
+
+/** @mirrors include/linux/rcupdate.h:__rcu_read_unlock */
+export function __rcu_read_unlock(k: Kernel): Atomic<void> {
+  current(k).rcu_read_lock_nesting--;
+  preempt_enable(k);
+  return doneVoid();
+}
 
 /**
  * cond_resched() between two frees of a long row: a quiescent state, also for RCU-tasks. Returns whether it gave way.
@@ -146,8 +159,8 @@ export function rcu_pointer_handoff<S>(p: Ptr<S>): Ptr<S> {
  * @simplified the nesting is counted in every flavour, where Linux asks lockdep
  */
 export function rcu_read_lock(k: Kernel): Atomic<void> {
-  preempt_disable(k);
-  trace_rcu_read_lock(k, ++current(k).rcu_read_lock_nesting);
+  k.rcu.__rcu_read_lock(k);
+  trace_rcu_read_lock(k, readerDepth(current(k)));
   rcu_lock_acquire(k, rcu_lock_map);
   if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_lock() used illegally while idle");
   return pt(k, POINT_READER, "rcu_read_lock") ? step() : doneVoid();
@@ -159,25 +172,31 @@ export function rcu_read_lock(k: Kernel): Atomic<void> {
  * @mirrors include/linux/rcupdate.h:rcu_read_unlock
  */
 export function rcu_read_unlock(k: Kernel): Atomic<void> {
-  if (pt(k, POINT_READER, "rcu_read_unlock")) return unlockSlow(k);
-  endReader(k);
-  return doneVoid();
+  return pt(k, POINT_READER, "rcu_read_unlock") ? unlockSlow(k) : endReader(k);
 }
 
 function* unlockSlow(k: Kernel): Atomic<void> {
   yield STEP;
-  endReader(k);
+  yield* endReader(k);
 }
 
-function endReader(k: Kernel): void {
-  const p = current(k);
+/**
+ * The trace says that the reader ends when it begins to end: with preemptible readers the grace period may end before
+ * the call returns.
+ */
+function endReader(k: Kernel): Atomic<void> {
   if (!k.rcu.rcu_is_watching(k)) RCU_LOCKDEP_WARN(k, true, "rcu_read_unlock() used illegally while idle");
   // Without a reader the count stays as it is; lockdep reports it.
-  if (p.rcu_read_lock_nesting > 0) {
-    trace_rcu_read_unlock(k, --p.rcu_read_lock_nesting);
-    preempt_enable(k);
-  }
+  const depth = readerDepth(current(k));
+  if (depth > 0) trace_rcu_read_unlock(k, depth - 1);
   rcu_lock_release(k, rcu_lock_map);
+  return depth > 0 ? k.rcu.__rcu_read_unlock(k) : doneVoid();
+}
+
+/** How deep a task is in readers. Below zero its outermost one is about to end, and an interrupt's own are on top. */
+function readerDepth(p: task_struct): number {
+  const nesting = p.rcu_read_lock_nesting;
+  return nesting >= 0 ? nesting : nesting + RCU_NEST_BIAS;
 }
 
 function* step(): Atomic<void> {

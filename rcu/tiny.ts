@@ -49,6 +49,7 @@ import {
   type rcu_gp_oldstate,
   rcu_head,
 } from "./rcu.ts";
+import { __rcu_read_lock, __rcu_read_unlock } from "./rcupdate.ts";
 import { rcu_early_boot_tests, rcu_set_runtime_mode, wait_rcu_gp } from "./update.ts";
 
 /**
@@ -334,7 +335,9 @@ function rcu_irq_exit(_k: Kernel): Atomic<void> {
 }
 
 /** A task ends: no reader can be left. @mirrors include/linux/rcutiny.h:exit_rcu (empty) */
-function exit_rcu(_k: Kernel): void {}
+function exit_rcu(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
 
 /** Grace periods are never hurried. @mirrors include/linux/rcutiny.h:rcu_end_inkernel_boot (empty) */
 function rcu_end_inkernel_boot(_k: Kernel): void {}
@@ -356,6 +359,8 @@ export const tinyRcu: RcuOps = {
   rcu_scheduler_starting: (k) => rcu_scheduler_active.set(k, RCU_SCHEDULER_RUNNING),
   rcu_set_runtime_mode,
   rcu_end_inkernel_boot,
+  __rcu_read_lock,
+  __rcu_read_unlock,
   exit_rcu,
   rcu_note_context_switch,
   rcu_sched_clock_irq,

@@ -65,6 +65,7 @@ import {
   might_sleep,
   need_resched,
   resched_cpu,
+  set_preempt_need_resched,
   set_tsk_need_resched,
   wake_up_process,
 } from "../kernel/sched/core.ts";
@@ -151,23 +152,16 @@ import {
 import { cond_resched_tasks_rcu_qs } from "./rcupdate.ts";
 import { sync_sched_exp_online_cleanup, synchronize_rcu_expedited } from "./tree_exp.ts";
 import {
-  exit_rcu,
-  rcu_all_qs,
-  rcu_bootup_announce,
+  classicPlugin,
   rcu_cleanup_after_idle,
-  rcu_flavor_sched_clock_irq,
   rcu_is_callbacks_kthread,
   rcu_lockdep_assert_cblist_protected,
   rcu_needs_cpu,
-  rcu_note_context_switch,
   rcu_preempt_blocked_readers_cgp,
-  rcu_preempt_check_blocked_tasks,
-  rcu_preempt_deferred_qs,
   rcu_preempt_has_tasks,
-  rcu_preempt_need_deferred_qs,
   rcu_prepare_for_idle,
-  rcu_qs,
 } from "./tree_plugin.ts";
+import { preemptiblePlugin } from "./tree_plugin_preempt.ts";
 import {
   check_cpu_stall,
   rcu_check_gp_start_stall,
@@ -210,6 +204,7 @@ import {
   RCU_JIFFIES_TILL_FORCE_QS,
   rcu_node,
   rcu_state as RcuState,
+  type TreePlugin,
 } from "./tree_types.ts";
 import {
   rcu_early_boot_tests,
@@ -222,7 +217,10 @@ import {
 /** Every CPU's part of RCU. @mirrors kernel/rcu/tree.c:rcu_data */
 export const rcu_data: PerCpu<RcuData> = DEFINE_PER_CPU("rcu_data", (k, cpu) => new RcuData(k, cpu));
 /** The flavour. @mirrors kernel/rcu/tree.c:rcu_state */
-export const rcu_state: KernelStatic<RcuState> = KERNEL_STATIC("rcu_state", () => new RcuState());
+export const rcu_state: KernelStatic<RcuState> = KERNEL_STATIC(
+  "rcu_state",
+  (k) => new RcuState(k.config.preempt === "full" ? preemptiblePlugin : classicPlugin),
+);
 
 /** CPUs of a leaf, as asked for at boot. @mirrors kernel/rcu/tree.c:rcu_fanout_leaf */
 export const rcu_fanout_leaf: KernelStatic<number> = KERNEL_STATIC(
@@ -280,8 +278,9 @@ export function rcu_get_n_cbs_cpu(k: Kernel, cpu: number): number {
 
 /** ksoftirqd is between two rounds: a quiescent state. @mirrors kernel/rcu/tree.c:rcu_softirq_qs */
 export function* rcu_softirq_qs(k: Kernel): Atomic<void> {
-  yield* rcu_qs(k);
-  yield* rcu_preempt_deferred_qs(k, current(k));
+  const { plugin } = rcu_state(k);
+  yield* plugin.rcu_qs(k);
+  yield* plugin.rcu_preempt_deferred_qs(k, current(k));
 }
 
 /**
@@ -351,7 +350,7 @@ export function rcu_momentary_dyntick_idle(k: Kernel): Atomic<void> {
   rdp.rcu_need_heavy_qs = false;
   const special = rdp.dynticks += 2 * RCU_DYNTICK_CTRL_CTR;
   WARN_ON_ONCE(k, (special & RCU_DYNTICK_CTRL_CTR) === 0);
-  return rcu_preempt_deferred_qs(k, current(k));
+  return rcu_state(k).plugin.rcu_preempt_deferred_qs(k, current(k));
 }
 
 /**
@@ -481,7 +480,7 @@ function* rcu_eqs_enter(k: Kernel, user: boolean): Atomic<void> {
   trace_rcu_dyntick(k, "Start", rdp.dynticks_nesting, 0, rdp.dynticks);
   WARN_ON_ONCE(k, !user && !is_idle_task(current(k)), "idle task");
   rcu_prepare_for_idle(k);
-  yield* rcu_preempt_deferred_qs(k, current(k));
+  yield* rcu_state(k).plugin.rcu_preempt_deferred_qs(k, current(k));
   rdp.dynticks_nesting = 0;
   rcu_dynticks_eqs_enter(k);
 }
@@ -1087,7 +1086,7 @@ function* initNode(k: Kernel, rnp: rcu_node): Atomic<void> {
   const rsp = rcu_state(k);
   const flags = yield* raw_spin_lock_irqsave_rcu_node(k, rnp);
   const rdp = this_cpu_ptr(k, rcu_data);
-  rcu_preempt_check_blocked_tasks(k, rnp);
+  rsp.plugin.rcu_preempt_check_blocked_tasks(k, rnp);
   rnp.qsmask.set(rnp.qsmaskinit);
   rnp.gp_seq = rsp.gp_seq;
   if (rnp === rdp.mynode) yield* __note_gp_changes(k, rnp, rdp);
@@ -1171,7 +1170,9 @@ function* rcu_gp_fqs_loop(k: Kernel): MaySleep<void> {
 function* cleanupNode(k: Kernel, rnp: rcu_node, new_gp_seq: number): Atomic<boolean> {
   const rsp = rcu_state(k);
   yield* raw_spin_lock_irq_rcu_node(k, rnp);
-  WARN_ON_ONCE(k, rcu_preempt_blocked_readers_cgp(rnp), "blocked readers");
+  if (WARN_ON_ONCE(k, rcu_preempt_blocked_readers_cgp(rnp), "blocked readers")) {
+    rsp.plugin.dump_blkd_tasks(k, rnp, 10);
+  }
   WARN_ON_ONCE(k, !rnp.qsmask.isZero(), "qsmask");
   rnp.gp_seq = new_gp_seq;
   if (rnp.parent === null) smp_mb(k);
@@ -1329,6 +1330,37 @@ function* rcu_report_qs_rnp(
 }
 
 /**
+ * The last preempted reader that held up the grace period at a leaf has ended: reports upwards, unless CPUs are missing.
+ * Point QS4, as in rcu_report_qs_rnp().
+ *
+ * Context: interrupts off. Locks: `rnp`, released.
+ *
+ * @mirrors kernel/rcu/tree.c:rcu_report_unblock_qs_rnp
+ */
+export function* rcu_report_unblock_qs_rnp(k: Kernel, rnp: rcu_node, flags: IrqFlags): Atomic<void> {
+  raw_lockdep_assert_held_rcu_node(k, rnp);
+  if (
+    WARN_ON_ONCE(k, rcu_state(k).plugin === classicPlugin, "PREEMPT_RCU") ||
+    WARN_ON_ONCE(k, rcu_preempt_blocked_readers_cgp(rnp), "blocked readers") || !rnp.qsmask.isZero()
+  ) {
+    raw_spin_unlock_irqrestore_rcu_node(k, rnp, flags);
+    return;
+  }
+  rnp.completedqs = rnp.gp_seq;
+  const rnp_p = rnp.parent;
+  if (rnp_p === null) {
+    yield* rcu_report_qs_rsp(k, flags);
+    return;
+  }
+  const gps = rnp.gp_seq;
+  const mask = rnp.grpmask;
+  raw_spin_unlock_rcu_node(k, rnp);
+  if (pt(k, POINT_NAMED, "QS4")) yield STEP;
+  yield* raw_spin_lock_rcu_node(k, rnp_p);
+  yield* rcu_report_qs_rnp(k, mask, rnp_p, gps, flags);
+}
+
+/**
  * This CPU reports its quiescent state to its leaf, unless it belongs to an older grace period.
  *
  * @mirrors kernel/rcu/tree.c:rcu_report_qs_rdp
@@ -1475,7 +1507,7 @@ export function* rcu_sched_clock_irq(k: Kernel, user: boolean): Atomic<void> {
     if (!rcu_is_cpu_rrupt_from_idle(k) && !user) set_tsk_need_resched(k, current(k));
     rdp.rcu_urgent_qs = false;
   }
-  yield* rcu_flavor_sched_clock_irq(k, user);
+  yield* rcu_state(k).plugin.rcu_flavor_sched_clock_irq(k, user);
   if (rcu_pending(k, user)) invoke_rcu_core(k);
   trace_rcu_utilization(k, "End scheduler-tick");
 }
@@ -1557,10 +1589,12 @@ function* rcu_core(k: Kernel): Atomic<void> {
   if (!cpu_online(k, k.cpu.id)) return;
   trace_rcu_utilization(k, "Start RCU core");
   WARN_ON_ONCE(k, !rdp.beenonline);
+  const { plugin } = rcu_state(k);
   if ((preempt_count(k) & PREEMPT_MASK) === 0) {
-    yield* rcu_preempt_deferred_qs(k, current(k));
-  } else if (rcu_preempt_need_deferred_qs(k, current(k))) {
+    yield* plugin.rcu_preempt_deferred_qs(k, current(k));
+  } else if (plugin.rcu_preempt_need_deferred_qs(k, current(k))) {
     set_tsk_need_resched(k, current(k));
+    set_preempt_need_resched(k);
   }
   yield* rcu_check_quiescent_state(k, rdp);
   if (!rcu_gp_in_progress(k) && rcu_segcblist_is_enabled(rdp.cblist)) {
@@ -1696,11 +1730,12 @@ export function call_rcu(k: Kernel, head: VirtAddr, func: rcu_callback_t | numbe
 }
 
 /**
- * Whether to be allowed to block is a grace period: with one CPU, and no preemption.
+ * Whether to be allowed to block is a grace period: with one CPU and no preemption; with preemption before tasks switch.
  *
  * @mirrors kernel/rcu/tree.c:rcu_blocking_is_gp
  */
 function rcu_blocking_is_gp(k: Kernel): boolean {
+  if (k.config.preempt === "full") return rcu_scheduler_active(k) === RCU_SCHEDULER_INACTIVE;
   might_sleep(k);
   preempt_disable(k);
   const ret = num_online_cpus(k) <= 1;
@@ -2222,7 +2257,7 @@ export function* rcu_init(k: Kernel): MaySleep<void> {
   if (k.rcu_early_boot_tests !== null) yield* k.rcu_early_boot_tests(k);
   yield* rcu_early_boot_tests(k);
   yield* k.kvfree.kfree_rcu_batch_init(k);
-  rcu_bootup_announce(k);
+  rcu_state(k).plugin.rcu_bootup_announce(k);
   rcu_init_geometry(k);
   rcu_init_one(k);
   if (k.config.dumpTree) rcu_dump_rcu_node_tree(k);
@@ -2292,19 +2327,16 @@ function userMode(_k: Kernel): Atomic<void> {
   return doneVoid();
 }
 
-/** Tree RCU as the rest of the kernel sees it. @mirrors kernel/rcu/tree.c:rcu_state */
-export const treeRcu: RcuOps = {
+/** What does not depend on the kind of reader. @mirrors kernel/rcu/tree.c:rcu_state */
+const anyTree: Omit<RcuOps, keyof TreePlugin> = {
   flavour: "tree",
   rcu_init,
   rcu_spawn_gp_kthread,
   rcu_scheduler_starting,
   rcu_set_runtime_mode,
   rcu_end_inkernel_boot,
-  exit_rcu,
-  rcu_note_context_switch,
   rcu_sched_clock_irq,
   rcu_softirq_qs,
-  rcu_all_qs,
   rcu_idle_enter,
   rcu_idle_exit: (k) => {
     rcu_idle_exit(k);
@@ -2341,3 +2373,16 @@ export const treeRcu: RcuOps = {
   pendingAddresses: pendingCallbacks,
   busy,
 };
+
+/** Tree RCU as the rest of the kernel sees it, of the kind that `k` is built with. @invented a table for the linker */
+export function treeRcu(k: Kernel): RcuOps {
+  const { plugin } = rcu_state(k);
+  return {
+    ...anyTree,
+    exit_rcu: plugin.exit_rcu,
+    rcu_note_context_switch: plugin.rcu_note_context_switch,
+    rcu_all_qs: plugin.rcu_all_qs,
+    __rcu_read_lock: plugin.__rcu_read_lock,
+    __rcu_read_unlock: plugin.__rcu_read_unlock,
+  };
+}

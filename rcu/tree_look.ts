@@ -15,6 +15,8 @@ import { NULL } from "../kernel/machine/addr.ts";
 import type { VirtAddr } from "../kernel/machine/brand.ts";
 import { BITS_PER_LONG, type Ulong64 } from "../kernel/machine/ulong64.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { list_entry } from "../kernel/list.ts";
+import type { task_struct } from "../kernel/sched/sched.ts";
 import { per_cpu_ptr } from "../kernel/static.ts";
 import { jiffies } from "../kernel/time/jiffies.ts";
 import { rcu_head, rcu_seq_ctr, rcu_seq_state } from "./rcu.ts";
@@ -264,4 +266,16 @@ export function treeCpu(k: Kernel, cpu: number, most: number): CpuLook {
     invoking: segment(k, "being invoked", null, rdp.batch.head, null, most),
     segments,
   };
+}
+
+/** Readers that were preempted and hold up the grace period, in the order of the leaves' lists. @invented see the module */
+export function treeBlockedReaders(k: Kernel): task_struct[] {
+  return rcu_state(k).leaves.flatMap((rnp) => {
+    const found: task_struct[] = [];
+    if (rnp.gp_tasks === null) return found;
+    for (let entry = rnp.gp_tasks; entry !== rnp.blkd_tasks; entry = entry.next) {
+      found.push(list_entry(entry));
+    }
+    return found;
+  });
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * What depends on the kind of reader: tree RCU without preemption, called rcu_sched. Mirrors kernel/rcu/tree_plugin.h
- * (v5.7), its half without CONFIG_PREEMPT_RCU.
+ * (v5.7), its half without CONFIG_PREEMPT_RCU and what both halves share; tree_plugin_preempt.ts is the other half.
  *
- * A reader disables preemption, so a context switch, the idle loop and user mode are quiescent states; noting one sets a
- * flag of this CPU, and the softirq reports it later. Left out: preemptible readers, boosting, callback offloading,
- * FAST_NO_HZ, full dynticks; what tree.c calls of them says so here.
+ * Which half a machine has stands in rcu_state.plugin; nobody asks the configuration. Here a reader disables preemption, so
+ * a context switch, the idle loop and user mode are quiescent states; noting one sets a flag of this CPU, and the softirq
+ * reports it later. Left out: boosting, callback offloading, FAST_NO_HZ, full dynticks; what tree.c calls of them says so
+ * here.
  *
  * @module
  */
@@ -14,6 +15,7 @@ import { type Atomic, doneVoid, STEP } from "../kernel/machine/effects.ts";
 import { POINT_NAMED, pt } from "../kernel/machine/points.ts";
 import { WARN_ON_ONCE } from "../kernel/bug.ts";
 import { smp_load_acquire } from "../kernel/compiler.ts";
+import { list_empty } from "../kernel/list.ts";
 import { nr_cpu_ids } from "../kernel/cpumask.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import {
@@ -53,7 +55,8 @@ import {
   ULONG_MAX,
 } from "./tree.ts";
 import { rcu_report_exp_rdp } from "./tree_exp.ts";
-import type { rcu_data as RcuData, rcu_node } from "./tree_types.ts";
+import { __rcu_read_lock, __rcu_read_unlock } from "./rcupdate.ts";
+import type { rcu_data as RcuData, rcu_node, TreePlugin } from "./tree_types.ts";
 import { rcupdate_announce_bootup_oddness } from "./update.ts";
 
 /** Says what is not as usual, one line each. @mirrors kernel/rcu/tree_plugin.h:rcu_bootup_announce_oddness */
@@ -169,17 +172,23 @@ export function* rcu_note_context_switch(k: Kernel, _preempt: boolean): Atomic<v
 }
 
 /**
- * Whether preempted readers hold up a grace period: none exist.
+ * Whether preempted readers of a node hold up the grace period. Sure only while it is locked.
  *
  * @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_blocked_readers_cgp
+ * @simplified one function for both kinds of reader: without preemption there is never one
  */
-export function rcu_preempt_blocked_readers_cgp(_rnp: rcu_node): boolean {
-  return false;
+export function rcu_preempt_blocked_readers_cgp(rnp: rcu_node): boolean {
+  return rnp.gp_tasks !== null;
 }
 
-/** Whether preempted readers are queued: there are none. @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_has_tasks */
-export function rcu_preempt_has_tasks(_rnp: rcu_node): boolean {
-  return false;
+/**
+ * Whether preempted readers are queued. Context: the node is locked.
+ *
+ * @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_has_tasks
+ * @simplified one function for both kinds of reader
+ */
+export function rcu_preempt_has_tasks(rnp: rcu_node): boolean {
+  return !list_empty(rnp.blkd_tasks);
 }
 
 /** Whether a quiescent state was put off: never. @mirrors kernel/rcu/tree_plugin.h:rcu_preempt_need_deferred_qs */
@@ -211,7 +220,32 @@ export function rcu_flavor_sched_clock_irq(k: Kernel, user: boolean): Atomic<voi
 }
 
 /** A task ends: no reader can be left. @mirrors kernel/rcu/tree_plugin.h:exit_rcu (empty) */
-export function exit_rcu(_k: Kernel): void {}
+export function exit_rcu(_k: Kernel): Atomic<void> {
+  return doneVoid();
+}
+
+/** Preempted readers, where there can be none. @mirrors kernel/rcu/tree_plugin.h:dump_blkd_tasks */
+function dump_blkd_tasks(k: Kernel, rnp: rcu_node, _ncheck: number): void {
+  WARN_ON_ONCE(k, !list_empty(rnp.blkd_tasks));
+}
+
+/** What depends on the kind of reader. @invented the half of a C file that is compiled */
+export const classicPlugin: TreePlugin = {
+  name: "rcu_sched",
+  abbr: "s",
+  rcu_bootup_announce,
+  rcu_qs,
+  rcu_all_qs,
+  rcu_note_context_switch,
+  __rcu_read_lock,
+  __rcu_read_unlock,
+  rcu_preempt_need_deferred_qs,
+  rcu_preempt_deferred_qs,
+  rcu_preempt_check_blocked_tasks,
+  rcu_flavor_sched_clock_irq,
+  exit_rcu,
+  dump_blkd_tasks,
+};
 
 /**
  * Whether this is an rcuc thread: there are none, callbacks run in softirq.

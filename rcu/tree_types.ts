@@ -6,7 +6,7 @@
  * waits for. Bits of a leaf count from its first CPU.
  *
  * Invariant: a node's fields belong to its lock; the root's lock also guards the grace-period fields of rcu_state.
- * Left out: preempted readers, expedited grace periods, boosting, callback offloading, full dynticks.
+ * Left out: expedited grace periods (their fields are there, nobody sets them), boosting, callback offloading, full dynticks.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import type { IrqFlags, VirtAddr } from "../kernel/machine/brand.ts";
 import type { Atomic } from "../kernel/machine/effects.ts";
 import { WARN_ON_ONCE } from "../kernel/bug.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { list_head } from "../kernel/list.ts";
 import { mutex } from "../kernel/locking/mutex.ts";
 import {
   lockdep_assert_held,
@@ -46,6 +47,7 @@ export class rcu_node {
   readonly rcu_gp_init_mask: Ulong64 = new Ulong64(); // CPUs offline at the start of the grace period
   readonly qsmaskinit: Ulong64 = new Ulong64(); // what qsmask starts from
   readonly qsmaskinitnext: Ulong64 = new Ulong64(); // online CPUs, for the next grace period; leaves only
+  readonly expmask: Ulong64 = new Ulong64(); // children that owe one to an expedited grace period
   readonly expmaskinitnext: Ulong64 = new Ulong64(); // CPUs that were ever online; leaves only
   readonly cbovldmask: Ulong64 = new Ulong64(); // CPUs with too many callbacks
   readonly ffmask: Ulong64 = new Ulong64(); // CPUs that can run work items
@@ -53,6 +55,10 @@ export class rcu_node {
   grplo = 0; // first CPU
   grphi = 0; // last CPU
   grpnum = 0; // number of its bit in the parent
+  /** Readers that were switched away, the latest in front but for those waited for; leaves only. */
+  readonly blkd_tasks: list_head<task_struct> = new list_head<task_struct>();
+  gp_tasks: list_head<task_struct> | null = null; // the first that the grace period waits for
+  exp_tasks: list_head<task_struct> | null = null; // the same for an expedited one
   wait_blkd_tasks = false; // all CPUs went offline, readers are left
   parent: rcu_node | null = null;
   readonly fqslock: raw_spinlock_t;
@@ -87,6 +93,7 @@ export class rcu_data {
   gp_seq = 0; // last grace period noticed
   gp_seq_needed = 0; // furthest one asked for
   readonly cpu_no_qs: rcu_noqs = { norm: false, exp: false };
+  exp_deferred_qs = false; // an expedited quiescent state was put off
   core_needs_qs = false; // the grace period waits for this CPU
   beenonline = false;
   gpwrap = false; // gp_seq may have lapped
@@ -154,6 +161,28 @@ export function RCU_JIFFIES_TILL_FORCE_QS(k: Kernel): number {
 /** CPUs that add one jiffy to the wait. @mirrors kernel/rcu/tree.h:RCU_JIFFIES_FQS_DIV */
 export const RCU_JIFFIES_FQS_DIV = 256;
 
+/**
+ * What depends on the kind of reader: one half of tree_plugin.h or the other.
+ *
+ * @invented C compiles one of two functions of the same name
+ */
+export interface TreePlugin {
+  readonly name: string;
+  readonly abbr: string;
+  rcu_bootup_announce(k: Kernel): void;
+  rcu_qs(k: Kernel): Atomic<void>;
+  rcu_all_qs(k: Kernel): Atomic<void>;
+  rcu_note_context_switch(k: Kernel, preempt: boolean): Atomic<void>;
+  __rcu_read_lock(k: Kernel): void;
+  __rcu_read_unlock(k: Kernel): Atomic<void>;
+  rcu_preempt_need_deferred_qs(k: Kernel, t: task_struct): boolean;
+  rcu_preempt_deferred_qs(k: Kernel, t: task_struct): Atomic<void>;
+  rcu_preempt_check_blocked_tasks(k: Kernel, rnp: rcu_node): void;
+  rcu_flavor_sched_clock_irq(k: Kernel, user: boolean): Atomic<void>;
+  exit_rcu(k: Kernel): Atomic<void>;
+  dump_blkd_tasks(k: Kernel, rnp: rcu_node, ncheck: number): void;
+}
+
 /** The state of a flavour. @mirrors kernel/rcu/tree.h:rcu_state */
 export class rcu_state {
   /** The tree, breadth first; made by rcu_init_one(). */
@@ -199,9 +228,14 @@ export class rcu_state {
   n_force_qs_gpstart = 0;
   gp_max = 0; // longest grace period, in jiffies
 
-  readonly name = "rcu_sched";
-  readonly abbr = "s";
+  readonly name: string;
+  readonly abbr: string;
   readonly ofl_lock: raw_spinlock_t = new raw_spinlock_t("rcu_state.ofl_lock");
+
+  constructor(readonly plugin: TreePlugin) {
+    this.name = plugin.name;
+    this.abbr = plugin.abbr;
+  }
 }
 
 /** Start a grace period. @mirrors kernel/rcu/tree.h:RCU_GP_FLAG_INIT */

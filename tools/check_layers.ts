@@ -30,6 +30,7 @@ export const GROUPS: readonly { readonly files: readonly string[]; readonly why:
     files: [
       "rcu/tree.ts",
       "rcu/tree_plugin.ts",
+      "rcu/tree_plugin_preempt.ts",
       "rcu/tree_exp.ts",
       "rcu/tree_stall.ts",
     ],

@@ -42,6 +42,7 @@ export function steps(examples: readonly string[], documents: readonly string[],
     { name: "levels", args: [...READ, "tools/levels.ts"] },
     { name: "tidy", args: [...READ, "tools/tidy.ts"] },
     { name: "map", args: [...READ, "tools/map.ts", "--check"] },
+    { name: "lab:sandbox", args: [...READ, "tests/labs/sandbox.ts"] },
     { name: "publish:check", args: ["publish", "--dry-run", "--allow-dirty", "--no-check"] },
     { name: "node", args: [...READ, "--allow-run=node", "--allow-write=dist", "tools/node_run.ts"] },
   ];

@@ -78,7 +78,7 @@ export class Monitors implements Observer {
     const { findings } = this;
     const live = watch !== "log";
     const tree = k.rcu.flavour === "tree";
-    const readers = new Readers();
+    const readers = new Readers(tree && k.config.preempt === "full");
     this.gp = tree ? new GracePeriods(k, readers, findings, gp_seq) : null;
     this.callbacks = new Callbacks(k, readers, this.gp, findings);
     this.waits = new Waits(k, readers, this.callbacks, this.gp, findings);

@@ -7,7 +7,8 @@
  * leave no trace at their ends and are not seen. Readers are kept in the order in which they began, so that "is there one
  * from before event N" is a look at the first.
  *
- * A reader that gives up its CPU breaks the rules, which the kernel reports; it is protected no more, and forgotten here.
+ * Without preemption a reader that gives up its CPU breaks the rules, which the kernel reports; it is protected no more,
+ * and forgotten here. A preemptible reader goes on reading while it is switched away, on no CPU, until it unlocks or exits.
  *
  * @module
  */
@@ -18,6 +19,9 @@ import type { Monitor, Seen } from "./monitor.ts";
 
 /** Keys of contexts: a task by its pid, an idle task by its CPU, below zero; handlers further below. */
 const HANDLER = -2 * CPU_LIMIT;
+
+/** The CPU of a reader that is switched away. */
+const NOWHERE = CPU_LIMIT - 1;
 
 /** The context of a task, which nobody shares. */
 export function taskContext(cpu: number, pid: number): number {
@@ -37,7 +41,8 @@ export class Readers implements Monitor {
   private readonly handlers = new Map<number, number>();
   readonly on: Monitor["on"];
 
-  constructor() {
+  /** `preemptible`: a reader stays one while it is switched away. */
+  constructor(preemptible: boolean) {
     const enter = (e: Seen): void => this.enterHandler(e);
     const leave = (e: Seen): void => this.leaveHandler(e);
     this.on = {
@@ -47,7 +52,12 @@ export class Readers implements Monitor {
       rcu_read_unlock: (e) => {
         if (e.a === 0) this.end(taskContext(e.cpu, e.task));
       },
-      sched_switch: (e) => this.end(taskContext(e.cpu, e.b)),
+      sched_switch: preemptible
+        ? (e) => {
+          this.move(taskContext(e.cpu, e.b), NOWHERE);
+          this.move(taskContext(e.cpu, e.f), e.cpu);
+        }
+        : (e) => this.end(taskContext(e.cpu, e.b)),
       sched_process_exit: (e) => this.end(taskContext(e.cpu, e.b)),
       softirq_entry: enter,
       softirq_exit: leave,
@@ -63,6 +73,11 @@ export class Readers implements Monitor {
   private begin(context: number, e: Seen): void {
     this.open.set(context, e.seq * CPU_LIMIT + e.cpu);
     if (this.oldestKnown === Infinity) this.oldestKnown = e.seq;
+  }
+
+  private move(context: number, cpu: number): void {
+    const packed = this.open.get(context);
+    if (packed !== undefined) this.open.set(context, packed - packed % CPU_LIMIT + cpu);
   }
 
   private end(context: number): void {

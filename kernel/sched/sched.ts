@@ -15,6 +15,7 @@ import type { Thread } from "../machine/cpu.ts";
 import type { Coroutine } from "../machine/effects.ts";
 import type { cpumask_t } from "../cpumask.ts";
 import type { Kernel } from "../kernel.ts";
+import { list_head } from "../list.ts";
 import type { held_lock } from "../locking/lockdep.ts";
 import {
   DEFINE_PER_CPU,
@@ -92,6 +93,18 @@ export interface mm_struct {
   readonly pgtables_bytes: number;
 }
 
+/** What the end of a preemptible reader has to do. @mirrors include/linux/sched.h:rcu_special */
+export class rcu_special {
+  blocked = false; // it was switched away
+  need_qs = false; // the grace period is old: report the CPU's quiescent state
+  deferred_qs = false; // the end could not report, somebody else must
+
+  /** Whether anything is set: all of it as one word in C. */
+  get s(): boolean {
+    return this.blocked || this.need_qs || this.deferred_qs;
+  }
+}
+
 /** A task. @mirrors include/linux/sched.h:task_struct */
 export class task_struct implements Thread {
   readonly stack: Coroutine[] = [];
@@ -116,6 +129,10 @@ export class task_struct implements Thread {
   utime = 0; // ticks in user mode
   stime = 0; // ticks in the kernel
   rcu_read_lock_nesting = 0;
+  readonly rcu_read_unlock_special: rcu_special = new rcu_special();
+  /** On the list of an rcu_node while it is a reader that was switched away, and that node. */
+  readonly rcu_node_entry: list_head<task_struct> = new list_head<task_struct>(this);
+  rcu_blocked_node: object | null = null;
   /** Locks it holds, outermost first; entries behind the depth are kept for the next ones. */
   readonly held_locks: held_lock[] = [];
   lockdep_depth = 0;

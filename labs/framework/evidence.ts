@@ -39,6 +39,7 @@ const TIME = 9;
 /** Events that matter to a reader and to what waits for one. A name that ends in `*` stands for all that begin so. */
 export const USUAL_EVENTS: readonly string[] = [
   "quiesce:*",
+  "ftrace:*",
   "rcu:rcu_callback",
   "rcu:rcu_kvfree_callback",
   "rcu:rcu_invoke_*",

@@ -9,7 +9,7 @@
 
 import { evidenceOf, failed } from "../framework/evidence.ts";
 import type { Check, CheckContext, LabModule, Outcome } from "../lab.ts";
-import { type Answers, answersOf, leaked, ran, variantOf } from "./questions.ts";
+import { leaked, ran, Subject, variantOf } from "./questions.ts";
 
 /** Of a trace to a wrong answer: enough to see that the run is the student's own, and no answer. */
 const SHOWN = ["quiesce:kvfree_rcu", "quiesce:tracing_mark_write"];
@@ -23,11 +23,11 @@ function said(submission: CheckContext["submission"], group: "run" | "leak", nam
 }
 
 /** A question about the first machine; `right` gives what is right, one after the other. */
-function about(name: string, where: string, right: (answers: Answers) => readonly unknown[]): Check {
+function about(name: string, where: string, right: (subject: Subject) => readonly unknown[]): Check {
   return ({ submission, variant, execution }): Outcome => {
     const mine = said(submission, "run", name);
     execution();
-    const rights = right(answersOf(variant)).map(textOf);
+    const rights = right(new Subject(variant)).map(textOf);
     if (rights.includes(textOf(mine))) return { state: "PASS" };
     execution();
     const bench = ran(variant);
@@ -60,14 +60,14 @@ const lab: LabModule = {
   id: "l0",
   variant: variantOf,
   checks: {
-    A1: about("who", "goto kvfree_rcu, then runq", ({ who }) => [who]),
-    A2: about("largestFree", "buddyinfo, after the run", ({ largestFree }) => [largestFree]),
-    A3: about("cache", "goto kvfree_rcu, then obj of its ptr", ({ cache }) => [cache]),
-    A4: about("lastCpu", "rcu why --gp -1199", ({ lastCpus }) => lastCpus),
-    A5: about("pointers", "trace -e rcu_invoke_kfree_bulk_callback", ({ pointers }) => [pointers]),
-    A6: about("endOfGp", "trace -e rcu_grace_period --seq", ({ endOfGp }) => [endOfGp]),
-    A7: about("stepBack", "goto kvfree_rcu, then rstep", ({ stepBack }) => [stepBack]),
-    A8: about("pending", "goto rcu_batch_start, then leaks", ({ pending }) => [pending]),
+    A1: about("who", "goto kvfree_rcu, then runq", (subject) => [subject.who()]),
+    A2: about("largestFree", "buddyinfo, after the run", (subject) => [subject.largestFree()]),
+    A3: about("cache", "goto kvfree_rcu, then obj of its ptr", (subject) => [subject.cache()]),
+    A4: about("lastCpu", "rcu why --gp -1199", (subject) => subject.lastCpus()),
+    A5: about("pointers", "trace -e rcu_invoke_kfree_bulk_callback", (subject) => [subject.pointers()]),
+    A6: about("endOfGp", "trace -e rcu_grace_period --seq", (subject) => [subject.endOfGp()]),
+    A7: about("stepBack", "goto kvfree_rcu, then rstep", (subject) => [subject.stepBack()]),
+    A8: about("pending", "goto rcu_batch_start, then leaks", (subject) => [subject.pending()]),
     A9: aboutLeak("bytes", "leaks, after the run on tiny RCU"),
     A10: aboutLeak("token", "token, after the run on tiny RCU"),
   },

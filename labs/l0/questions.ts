@@ -54,19 +54,6 @@ function optionsOf({ grows, hold, groups }: Variant): OptionValues {
   return { grows: String(grows), hold: String(hold), groups: String(groups) };
 }
 
-/** The right answers, as far as one value is right. */
-export interface Answers {
-  readonly who: string;
-  readonly largestFree: readonly [number, number];
-  readonly cache: string;
-  /** Any of them, when they reported together. */
-  readonly lastCpus: readonly number[];
-  readonly pointers: number;
-  readonly endOfGp: number;
-  readonly stepBack: number;
-  readonly pending: number;
-}
-
 function finish(work: Iterable<void>): void {
   for (const _ of work);
 }
@@ -86,35 +73,63 @@ function records(k: Kernel, since: number, name: string): EventRecord[] {
   return [...k.log.records(since)].filter(({ kind }) => kind === NAMES.get(name));
 }
 
-/** Answers A1 to A8. */
-export function answersOf(variant: Variant): Answers {
-  const bench = ran(variant);
-  const { k, since } = bench;
-  const largestFree = largestFreeOf(k);
-  const lastCpus = lastCpusOf(k, since);
-  const [batch] = records(k, since, "rcu_invoke_kfree_bulk_callback");
-  const ends = records(k, since, "rcu_grace_period");
-  const end = ends.find(({ args }) => args[1] === GP && k.log.text(args[2]) === "end");
-  const [given] = records(k, since, "kvfree_rcu");
-  const [batchStart] = records(k, since, "rcu_batch_start");
+/** The first machine after its run, and what it answers; each answer may take it to another event. */
+export class Subject {
+  readonly bench: Workbench;
+  private readonly k: Kernel;
+  private readonly since: number;
+  private readonly batchStart: number;
+  private readonly given: EventRecord;
 
-  finish(bench.goto(given.seq));
-  const who = cpu_rq(k, Number(variant.cpu)).curr.comm;
-  const cache = slabObjectAt(k, given.args[0] as VirtAddr)?.cache.name ?? "";
-  finish(bench.back(1));
-  const stepBack = k.seq;
-  finish(bench.goto(batchStart.seq));
-  const pending = memoryVerdict(k, bench.since).pending.length;
-  return {
-    who,
-    largestFree,
-    cache,
-    lastCpus,
-    pointers: batch?.args[1] ?? 0,
-    endOfGp: end?.seq ?? 0,
-    stepBack,
-    pending,
-  };
+  constructor(private readonly variant: Variant) {
+    this.bench = ran(variant);
+    this.k = this.bench.k;
+    this.since = this.bench.since;
+    [this.given] = records(this.k, this.since, "kvfree_rcu");
+    this.batchStart = records(this.k, this.since, "rcu_batch_start")[0].seq;
+  }
+
+  largestFree(): readonly [number, number] {
+    return largestFreeOf(this.k);
+  }
+
+  /** Any of them, when they reported together. */
+  lastCpus(): number[] {
+    return lastCpusOf(this.k, this.since);
+  }
+
+  pointers(): number {
+    return records(this.k, this.since, "rcu_invoke_kfree_bulk_callback")[0].args[1];
+  }
+
+  endOfGp(): number {
+    const { k } = this;
+    const ends = records(k, this.since, "rcu_grace_period").filter(({ args }) =>
+      k.log.text(args[2]) === "end"
+    );
+    return ends.find(({ args }) => args[1] === GP)?.seq ?? 0;
+  }
+
+  who(): string {
+    finish(this.bench.goto(this.given.seq));
+    return cpu_rq(this.k, Number(this.variant.cpu)).curr.comm;
+  }
+
+  cache(): string {
+    finish(this.bench.goto(this.given.seq));
+    return slabObjectAt(this.k, this.given.args[0] as VirtAddr)?.cache.name ?? "";
+  }
+
+  stepBack(): number {
+    finish(this.bench.goto(this.given.seq));
+    finish(this.bench.back(1));
+    return this.k.seq;
+  }
+
+  pending(): number {
+    finish(this.bench.goto(this.batchStart));
+    return memoryVerdict(this.k, this.bench.since).pending.length;
+  }
 }
 
 function largestFreeOf(k: Kernel): readonly [number, number] {

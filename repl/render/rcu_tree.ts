@@ -16,6 +16,7 @@ import {
   type CpuLook,
   type NodeLook,
   type SegmentLook,
+  treeBlockedReaders,
   treeCpu,
   treeNodes,
   treeState,
@@ -93,6 +94,11 @@ export function* treeLines(k: Kernel): Generator<Shown, void, void> {
       owing === 0 ? "none of which waits" : `${owing} of which ${owing === 1 ? "waits" : "wait"}`
     }`;
   }
+  const blocked = treeBlockedReaders(k);
+  if (blocked.length === 0) return;
+  const names = blocked.slice(0, MOST_NODES).map(({ comm, pid }) => `${comm} (pid ${pid})`).join(", ");
+  const more = blocked.length > MOST_NODES ? ` and ${blocked.length - MOST_NODES} more` : "";
+  yield* wrapped("preempted readers that hold it up: ", `${names}${more}`, 2);
 }
 
 function owes(node: NodeLook): boolean {

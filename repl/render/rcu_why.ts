@@ -13,7 +13,7 @@ import { KVFREE_RCU_EVENT } from "../../kernel/trace/events/quiesce.ts";
 import { traceEvent } from "../../kernel/trace/table.ts";
 import type { TraceView } from "../../kernel/trace/trace_event.ts";
 import { krcState } from "../../rcu/kvfree.ts";
-import { type RcuLook, treeCpu, treeNodes, treeState } from "../../rcu/tree_look.ts";
+import { type RcuLook, treeBlockedReaders, treeCpu, treeNodes, treeState } from "../../rcu/tree_look.ts";
 import { UsageError } from "../status.ts";
 import type { SiteTable } from "../sites.ts";
 import { type GracePeriod, GracePeriods, hasCallbacks, type Queued } from "./gp.ts";
@@ -261,7 +261,22 @@ class Explainer {
     const more = [...texts.values()].slice(MOST_CPUS).flat();
     if (more.length > 0) yield `  and ${cpusText(more)} owe too`;
     if (this.look.levels > 1) yield* this.nodes();
-    if (owing.length > 0) return;
+    const blocked = treeBlockedReaders(this.k);
+    for (const t of blocked.slice(0, MOST_CPUS)) {
+      const where = t.on_cpu ? `runs on CPU ${t.cpu}` : t.on_rq ? `waits to run on CPU ${t.cpu}` : "sleeps";
+      const place = this.periods.open.get(t.pid);
+      yield* wrapped(
+        `  ${t.comm} (pid ${t.pid}) holds it up: `,
+        `it was preempted in rcu_read_lock()${
+          place === undefined ? "" : this.words.placeText(place.lock)
+        }, and ${where}`,
+        4,
+      );
+    }
+    if (blocked.length > MOST_CPUS) {
+      yield `  and ${count(blocked.length - MOST_CPUS, "preempted reader")} more`;
+    }
+    if (owing.length > 0 || blocked.length > 0) return;
     const { gp_state } = this.look;
     yield gp_state === "RCU_GP_ONOFF" || gp_state === "RCU_GP_INIT" || gp_state === "RCU_GP_DONE_GPS"
       ? "  it is being started: not every node knows of it yet"

@@ -186,9 +186,9 @@ Deno.test("traceColumns() shows the last events, a column for each CPU, in 80 co
   const all = traceColumns(k, { from, last: 1000 });
   const lines = traceColumns(k, { from });
   assertEquals(lines.length, MOST_ROWS + 1);
-  assertEquals(lines.slice(1), traceColumns(k, { from, last: 40 }).slice(-MOST_ROWS).map((line) => line));
+  assertEquals(lines.slice(1), traceColumns(k, { from, last: 40 }).slice(-MOST_ROWS));
   assert(all.every((line) => line.length <= 80));
-  const marks = traceColumns(k, { from, events: ["quiesce:tracing_mark_write"] });
+  const marks = traceColumns(k, { from, events: ["ftrace:*"] });
   assertEquals(marks.length, 2);
   assertMatch(marks[1], /columns tracing_mark_write the end$/);
   assertEquals(traceColumns(k, { from, events: ["none:*"] }), []);

@@ -110,7 +110,7 @@ Deno.test("kvtest refuses what makes no sense in one line that names what is all
       ["kvtest kv2-size4194304-n2000", /need \d+M of memory: 4096M is allowed/],
       ["kvtest kv2 --phase 64", /from 0 to 63/],
       ["kvtest kv2 --level 8/7", /no level "8\/7".*base, 1\/7/],
-      ["kvtest kv2 --preempt full", /use --preempt none/],
+      ["kvtest kv2 --rcu tiny --preempt full", /preempt none/],
       ["kvtest kv2 --rcu tiny --cpus 2", /use --cpus 1/],
     ] as const
   ) {

@@ -10,6 +10,7 @@ import faults from "./faults.txt" with { type: "text" };
 import help from "./help.txt" with { type: "text" };
 import kmemleak from "./kmemleak.txt" with { type: "text" };
 import kvtest from "./kvtest.txt" with { type: "text" };
+import lab from "./lab.txt" with { type: "text" };
 import leaks from "./leaks.txt" with { type: "text" };
 import memory from "./memory.txt" with { type: "text" };
 import mistakes from "./mistakes.txt" with { type: "text" };
@@ -37,6 +38,7 @@ const TRANSCRIPTS: Readonly<Record<string, string>> = {
   help,
   kmemleak,
   kvtest,
+  lab,
   leaks,
   memory,
   mistakes,

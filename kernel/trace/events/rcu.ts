@@ -3,7 +3,7 @@
  * include/trace/events/rcu.h: RCU's events, with the names of the series (kvfree instead of kfree).
  *
  * Sequence numbers print signed. A mask is recorded as its value, or, when that is not exact in a double, as the
- * negative number of its text. Left out: expedited grace periods, preempted readers, callback offloading, torture.
+ * negative number of its text. Left out: expedited grace periods, callback offloading, torture.
  *
  * @module
  */
@@ -27,6 +27,8 @@ const DYNTICK = SYSTEM.rcu * 256 + 12;
 const BATCH_START = SYSTEM.rcu * 256 + 13;
 const BATCH_END = SYSTEM.rcu * 256 + 14;
 const BARRIER = SYSTEM.rcu * 256 + 15;
+const PREEMPT_TASK = SYSTEM.rcu * 256 + 16;
+const UNLOCK_PREEMPTED_TASK = SYSTEM.rcu * 256 + 17;
 
 /** Largest nesting count that is not the mark of a running task; see DYNTICK_IRQ_NONIDLE. */
 const MAX_NESTING = 2 ** 51;
@@ -154,6 +156,20 @@ export const events: readonly TraceEvent[] = [
     fields: ["rcuname", "s", "cpu", "cnt", "done"],
     print: (v, { args: a }) => `${v.text(a[0])} ${v.text(a[1])} cpu ${a[2]} remaining ${a[3]} # ${a[4]}`,
   },
+  {
+    id: PREEMPT_TASK,
+    system: "rcu",
+    name: "rcu_preempt_task",
+    fields: ["rcuname", "gp_seq", "pid"],
+    print: (v, { args: a }) => `${v.text(a[0])} ${a[1]} ${a[2]}`,
+  },
+  {
+    id: UNLOCK_PREEMPTED_TASK,
+    system: "rcu",
+    name: "rcu_unlock_preempted_task",
+    fields: ["rcuname", "gp_seq", "pid"],
+    print: (v, { args: a }) => `${v.text(a[0])} ${a[1]} ${a[2]}`,
+  },
 ];
 
 /** A recorded mask as %lx prints it. */
@@ -205,6 +221,21 @@ export function trace_rcu_grace_period_init(
   qsmask: Ulong64,
 ): void {
   m.emit(GRACE_PERIOD_INIT, m.log.intern(rcuname), gp_seq, level, grplo, grphi, maskArg(m, qsmask));
+}
+
+/** A reader is switched away; grace period `gp_seq` is the first that waits for it. */
+export function trace_rcu_preempt_task(m: Machine, rcuname: string, pid: number, gp_seq: number): void {
+  m.emit(PREEMPT_TASK, m.log.intern(rcuname), gp_seq, pid);
+}
+
+/** A reader that was switched away has ended; or, with a name of its own, a grace period starts that waits for it. */
+export function trace_rcu_unlock_preempted_task(
+  m: Machine,
+  rcuname: string,
+  gp_seq: number,
+  pid: number,
+): void {
+  m.emit(UNLOCK_PREEMPTED_TASK, m.log.intern(rcuname), gp_seq, pid);
 }
 
 /** `mask` has reported to an rcu_node, which still waits for `qsmask`. */
