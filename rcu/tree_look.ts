@@ -272,9 +272,10 @@ export function treeCpu(k: Kernel, cpu: number, most: number): CpuLook {
 export function treeBlockedReaders(k: Kernel): task_struct[] {
   return rcu_state(k).leaves.flatMap((rnp) => {
     const found: task_struct[] = [];
-    if (rnp.gp_tasks === null) return found;
-    for (let entry = rnp.gp_tasks; entry !== rnp.blkd_tasks; entry = entry.next) {
-      found.push(list_entry(entry));
+    let waited = false;
+    for (let entry = rnp.blkd_tasks.next; entry !== rnp.blkd_tasks; entry = entry.next) {
+      waited ||= entry === rnp.gp_tasks;
+      if (waited) found.push(list_entry(entry));
     }
     return found;
   });

@@ -25,7 +25,7 @@ export interface Outcome {
 
 /** Seconds after which a step is stopped: something in it waits for ever. */
 const LIMIT = 120;
-const TEST_LIMIT = 480;
+const TEST_LIMIT = 620;
 
 const READ = ["run", "--no-prompt", "--allow-read"];
 

@@ -8,7 +8,7 @@
  *
  * Invariant: watching changes nothing (monitor.ts), so a run has the same hash with and without.
  *
- * Left for later, with what they are about: P5, P64, P65, P73, P74, P76 (expedited and preemptible grace periods), P37,
+ * Left for later, with what they are about: P5, P65, P73, P74, P76 (expedited and preemptible grace periods), P37,
  * P38 (stall warnings), P48 to P50 (hotplug), P13 to P16 (barriers mean nothing under sequential consistency). P2, P6, P8,
  * P10 and P27 to P32 are litmus tests, P9, P11, P17 to P19, P21, P26, P34, P44, P45, P47, P51, P52, P54 to P57 unit tests;
  * P35, P36, P42, P43 are what a run breaks that does not end.

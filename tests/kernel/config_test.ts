@@ -22,7 +22,6 @@ Deno.test("checkConfig() fills in the default machine", () => {
 const REFUSED: readonly [Partial<Config>, string][] = [
   [{ rcu: "tiny", cpus: 4 }, "rcu tiny runs on 1 CPU, not 4: use --cpus 1"],
   [{ rcu: "tiny", preempt: "full" }, "rcu tiny needs preempt none: tiny RCU exists only without preemption"],
-  [{ rcu: "tree", preempt: "full" }, "preempt full is not there yet with rcu tree: use --preempt none"],
   [{ fanout: 1 }, "fanout 1 is out of range: 2 to 64 is allowed"],
   [{ fanoutLeaf: 65 }, "fanout-leaf 65 is out of range: 2 to 64 is allowed"],
   [

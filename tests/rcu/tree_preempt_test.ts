@@ -476,3 +476,19 @@ for (const [name, broken] of BROKEN) {
     throw new Error("P1 was not violated in 20 seeds");
   });
 }
+
+Deno.test("P64 catches a reader that is off its list and still waited for [cpus=4 fanout=2]", () => {
+  const k = bootPreempt({ cpus: 4, HZ: 1000 });
+  const broken = (rcu: RcuOps): Partial<RcuOps> => ({
+    rcu_note_context_switch: function* (k, preempt) {
+      const t = current(k);
+      yield* rcu.rcu_note_context_switch(k, preempt);
+      const leaf = t.rcu_blocked_node as rcu_node | null;
+      if (leaf !== null && leaf.gp_tasks === t.rcu_node_entry) list_del_init(t.rcu_node_entry);
+    },
+  });
+  for (let seed = 1; seed <= 20; seed++) {
+    if (stressRun(k, scheduleOf({ ...k.config, seed }), broken).violations.has("P64")) return;
+  }
+  throw new Error("P64 was not violated in 20 seeds");
+});
