@@ -57,8 +57,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "rcu_sched_clock_irq() takes every tick for one in user mode",
     breaks: ["P1", "P3"],
-    find: "yield* rcu_flavor_sched_clock_irq(k, user);",
-    replace: "yield* rcu_flavor_sched_clock_irq(k, true);",
+    find: "yield* rcu_state(k).plugin.rcu_flavor_sched_clock_irq(k, user);",
+    replace: "yield* rcu_state(k).plugin.rcu_flavor_sched_clock_irq(k, true);",
   },
   {
     name: "dyntick_save_progress_counter() takes every CPU for idle",
