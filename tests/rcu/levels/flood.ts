@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /**
  * A flood of kvfree_rcu() on tree RCU with its real grace periods: 5,000 slab and 1,000 vmalloc objects from 4 CPUs beside
- * readers, watched by all monitors.
+ * readers, watched by all monitors; from v6.12 on one CPU waits for all of it halfway.
  *
  * @module
  */
@@ -13,7 +13,16 @@ import { addFailRule } from "../../../kernel/fault_inject.ts";
 import type { Kernel } from "../../../kernel/kernel.ts";
 import { memoryVerdict } from "../../../mm/live.ts";
 import { Run, type RunLimits } from "../../../explore/run.ts";
-import { type Config, type Level, rcu_read_lock, rcu_read_unlock, udelay, vmalloc } from "../../../mod.ts";
+import {
+  type Config,
+  kvfree_rcu_barrier,
+  type Level,
+  levelAtLeast,
+  rcu_read_lock,
+  rcu_read_unlock,
+  udelay,
+  vmalloc,
+} from "../../../mod.ts";
 import { newObject, queue2, sleepJiffies, startOn } from "../kvfree_machine.ts";
 import { bootTree } from "../tree_machine.ts";
 import { queue1 } from "./levels.ts";
@@ -36,6 +45,7 @@ function* load(k: Kernel, cpu: number, all: VirtAddr[]): MaySleep<void> {
       yield* i % 2 === 0 ? queue1(k, area) : queue2(k, area);
     }
     if (i % 97 === cpu) yield* sleepJiffies(k, 1 + i % 7);
+    if (i === 600 && cpu === 2 && levelAtLeast(k.config.level, "v6.12")) yield* kvfree_rcu_barrier(k);
   }
 }
 
@@ -57,8 +67,8 @@ function failSomePages(k: Kernel): void {
   }
 }
 
-/** Runs a flood, with failing pages if the seed is even. Returns what went wrong: properties first, then the rest. */
-export function flood(level: Level, seed: number, policy: Config["policy"]): Set<string> {
+/** Runs a flood, with failing pages if the seed is even. Returns what went wrong, each with a word on it: properties first. */
+export function flood(level: Level, seed: number, policy: Config["policy"]): Map<string, string> {
   const k = bootTree({ level, seed, policy });
   const all: VirtAddr[] = [];
   const main = function* (k: Kernel): MaySleep<void> {
@@ -71,11 +81,13 @@ export function flood(level: Level, seed: number, policy: Config["policy"]): Set
   const run = new Run(k, { name: "flood", summary: "", options: [], main }, {}, LIMITS, "all");
   run.advance();
   const { ending, violations } = run.verdict();
-  const wrong = new Set(violations.map(({ property }): string => property));
-  if (ending !== "completed") wrong.add(ending);
-  for (const { title } of k.reports) wrong.add(title);
+  const wrong = new Map<string, string>(violations.map(({ property, text }) => [property, text]));
+  if (ending !== "completed") wrong.set(ending, "the run's end");
+  for (const { title } of k.reports) wrong.set(title, "a report");
   const { live, pending, leaked } = memoryVerdict(k, run.startSeq);
-  if (live.length + pending.length + leaked.length > 0) wrong.add("memory stays");
+  if (live.length + pending.length + leaked.length > 0) {
+    wrong.set("memory stays", `${live.length} live, ${pending.length} pending, ${leaked.length} leaked`);
+  }
   assertEquals(all.length, 4 * (SLAB + SLAB / EVERY));
   return wrong;
 }
